@@ -1,0 +1,82 @@
+"""What a run tells about itself: a closed union of values, named in the past tense. Front ends and tests read the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from qtquant_app.core.report import TensorReport
+
+Stage = Literal["quantize", "write", "verify", "finish"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """Work is about to begin. `bytes_total` counts source bytes to read, verification included."""
+
+    tensors: int
+    bytes_total: int
+    resumed_tensors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StageChanged:
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkDone:
+    """`bytes` source bytes of `tensor` are through; sum them for progress."""
+
+    tensor: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TensorDone:
+    """A tensor is quantized and handed to the file; its errors are those of the codes as packed."""
+
+    report: TensorReport
+
+
+@dataclass(frozen=True, slots=True)
+class TensorKept:
+    """A tensor was carried over as it is."""
+
+    name: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShardWritten:
+    """A weight file is complete inside OUT.partial, with its hash."""
+
+    file: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileTransferred:
+    """A file was copied as it is."""
+
+    file: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A tensor was read back from the written file and compared with its source; `report` says what was found there."""
+
+    report: TensorReport
+
+
+Event = (
+    RunStarted | StageChanged | ChunkDone | TensorDone | TensorKept | ShardWritten | FileTransferred | Warned | Verified
+)

@@ -1,0 +1,231 @@
+"""A plan: every decision of a run, made from names, shapes and dtypes before a weight is read. It is plain JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from qtquant_app.core.recipe import Recipe
+from qtquant_app.core.scheme import Scheme
+
+Action = Literal["quantize", "keep"]
+Role = Literal["codes", "scale", "zero", "shape", "kept"]
+
+
+@dataclass(frozen=True, slots=True)
+class OutTensor:
+    """One tensor of an output file: `nbytes` bytes of `dtype` at byte `offset` of the file, made from `source`."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    nbytes: int
+    source: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class OutFile:
+    """One weight file: a header of `header_bytes`, then the tensors in order with no gap; `nbytes` in all."""
+
+    name: str
+    header_bytes: int
+    nbytes: int
+    tensors: tuple[OutTensor, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorPlan:
+    """What becomes of one source tensor, what it then takes on disk, and why."""
+
+    name: str
+    module: str
+    kind: str
+    dtype: str
+    shape: tuple[int, ...]
+    action: Action
+    scheme: Scheme | None
+    bytes: int
+    reason: str
+    source_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RulePlan:
+    """What one rule of the recipe came to."""
+
+    pattern: str
+    matches: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlanWarning:
+    """Something the user should know before the run: `code` is stable, `text` is a sentence."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The resolved decision for each tensor, the exact files that follow from it, and what the run will cost."""
+
+    source: str
+    label: str
+    fingerprint: str
+    architecture: str
+    recipe: Recipe
+    tensors: tuple[TensorPlan, ...]
+    files: tuple[OutFile, ...]
+    texts: Mapping[str, str]
+    """Small files the run writes whole: config.json, the index, whatever else the format wants; name to content."""
+    copied: Mapping[str, int]
+    """Files carried over as they are: name to bytes."""
+    output_bytes: int
+    bits_per_weight: float
+    """Bits a quantized weight takes, scales and zero points included; 0.0 where nothing is quantized."""
+    peak_ram_bytes: int
+    peak_device_bytes: int
+    disk_bytes: int
+    seconds_estimate: float
+    rules: tuple[RulePlan, ...] = ()
+    warnings: tuple[PlanWarning, ...] = ()
+    device: str = "cpu"
+    max_memory: int | None = None
+    seed: int = 0
+
+    @property
+    def format(self) -> str:
+        return self.recipe.format
+
+    @property
+    def copied_bytes(self) -> int:
+        return sum(self.copied.values())
+
+    @property
+    def quantized(self) -> tuple[TensorPlan, ...]:
+        return tuple(tensor for tensor in self.tensors if tensor.action == "quantize")
+
+    @property
+    def source_bytes(self) -> int:
+        return sum(tensor.source_bytes for tensor in self.tensors)
+
+    @property
+    def digest(self) -> str:
+        """Identifies everything that decides the output's bytes; a resumed run must have the same."""
+        deciding = {
+            "fingerprint": self.fingerprint,
+            "recipe": self.recipe.to_json(),
+            "files": [_file_json(file) for file in self.files],
+            "texts": dict(self.texts),
+            "seed": self.seed,
+        }
+        return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as CONTRACT's `plan` document, with all that a replay needs besides."""
+        return {
+            "source": self.source,
+            "label": self.label,
+            "fingerprint": self.fingerprint,
+            "architecture": self.architecture,
+            "recipe": self.recipe.to_json(),
+            "format": self.format,
+            "output_bytes": self.output_bytes,
+            "copied_bytes": self.copied_bytes,
+            "bits_per_weight": self.bits_per_weight,
+            "peak_ram_bytes": self.peak_ram_bytes,
+            "peak_device_bytes": self.peak_device_bytes,
+            "disk_bytes": self.disk_bytes,
+            "seconds_estimate": self.seconds_estimate,
+            "tensors": [_tensor_json(tensor) for tensor in self.tensors],
+            "files": [_file_json(file) for file in self.files],
+            "texts": dict(self.texts),
+            "copied": dict(self.copied),
+            "rules": [{"pattern": r.pattern, "matches": r.matches, "bytes": r.bytes} for r in self.rules],
+            "warnings": [{"code": w.code, "text": w.text} for w in self.warnings],
+            "device": self.device,
+            "max_memory": self.max_memory,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Plan:
+        """The inverse of `to_json`."""
+        plain = ("source", "label", "fingerprint", "architecture", "texts", "copied", "output_bytes", "bits_per_weight")
+        costs = (
+            "peak_ram_bytes",
+            "peak_device_bytes",
+            "disk_bytes",
+            "seconds_estimate",
+            "device",
+            "max_memory",
+            "seed",
+        )
+        return cls(
+            recipe=Recipe.from_json(data["recipe"]),
+            tensors=tuple(_tensor_from(item) for item in data["tensors"]),
+            files=tuple(_file_from(item) for item in data["files"]),
+            rules=tuple(RulePlan(**item) for item in data["rules"]),
+            warnings=tuple(PlanWarning(**item) for item in data["warnings"]),
+            **{key: data[key] for key in plain + costs},
+        )
+
+
+def _tensor_json(tensor: TensorPlan) -> dict[str, Any]:
+    return {
+        "name": tensor.name,
+        "module": tensor.module,
+        "kind": tensor.kind,
+        "dtype": tensor.dtype,
+        "shape": list(tensor.shape),
+        "action": tensor.action,
+        "scheme": None if tensor.scheme is None else tensor.scheme.to_json(),
+        "bytes": tensor.bytes,
+        "reason": tensor.reason,
+        "source_bytes": tensor.source_bytes,
+    }
+
+
+def _tensor_from(item: Mapping[str, Any]) -> TensorPlan:
+    scheme = None if item["scheme"] is None else Scheme.from_json(item["scheme"])
+    return TensorPlan(**{**item, "shape": tuple(item["shape"]), "scheme": scheme})
+
+
+def _file_json(file: OutFile) -> dict[str, Any]:
+    tensors = [
+        {
+            "name": t.name,
+            "dtype": t.dtype,
+            "shape": list(t.shape),
+            "offset": t.offset,
+            "nbytes": t.nbytes,
+            "source": t.source,
+            "role": t.role,
+        }
+        for t in file.tensors
+    ]
+    return {"name": file.name, "header_bytes": file.header_bytes, "nbytes": file.nbytes, "tensors": tensors}
+
+
+def _file_from(item: Mapping[str, Any]) -> OutFile:
+    tensors = tuple(OutTensor(**{**t, "shape": tuple(t["shape"])}) for t in item["tensors"])
+    return OutFile(item["name"], item["header_bytes"], item["nbytes"], tensors)
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How to carry a plan out; none of it changes the bytes that come out."""
+
+    output: str
+    verify: Literal["full", "quick", "none"] = "full"
+    resume: bool = False
+    overwrite: bool = False
+    threads: int | None = None
+    command: tuple[str, ...] = field(default=())
+    """The command line that asked for the run, kept in qtquant.json."""

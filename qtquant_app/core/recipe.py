@@ -1,0 +1,101 @@
+"""A recipe: a default scheme, ordered rules, and what to leave alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from qtquant_app.core.errors import UsageError
+from qtquant_app.core.patterns import compiled
+from qtquant_app.core.scheme import Scheme
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """For modules that `pattern` names: this scheme, or "keep" as they are. The first matching rule wins."""
+
+    pattern: str
+    scheme: Scheme | Literal["keep"]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"pattern": self.pattern, "scheme": "keep" if self.scheme == "keep" else self.scheme.to_json()}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Which scheme each tensor gets, without naming a checkpoint: it can be applied to any."""
+
+    default: Scheme = field(default_factory=Scheme)
+    rules: tuple[Rule, ...] = ()
+    ignore: tuple[str, ...] = ()
+    format: str = "compressed-tensors"
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "version": VERSION,
+            "default": self.default.to_json(),
+            "rules": [rule.to_json() for rule in self.rules],
+            "ignore": list(self.ignore),
+            "format": self.format,
+        }
+
+    def dumps(self) -> str:
+        return json.dumps(self.to_json(), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, data: object) -> Recipe:
+        """Reads a recipe as CONTRACT's JSON describes it. Raises UsageError naming the part at fault."""
+        if not isinstance(data, Mapping):
+            raise _bad("a recipe must be a JSON object")
+        unknown = sorted(str(key) for key in set(data) - {"version", "default", "rules", "ignore", "format"})
+        if unknown:
+            raise _bad(f"a recipe has no key {unknown[0]!r}")
+        if data.get("version", VERSION) != VERSION:
+            raise _bad(f"the recipe is version {data['version']!r}, and this program reads version {VERSION}")
+        default = Scheme.from_json(data.get("default", {}))
+        name = data.get("format", "compressed-tensors")
+        if not isinstance(name, str):
+            raise _bad(f"format must be a name, not {name!r}")
+        rules = tuple(_rule(item, default) for item in _list(data, "rules"))
+        ignore = tuple(_pattern(item) for item in _list(data, "ignore"))
+        return cls(default, rules, ignore, name)
+
+    @classmethod
+    def loads(cls, text: str | bytes) -> Recipe:
+        """Reads a recipe, or the recipe inside a `qtquant.json`, from JSON text."""
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise _bad(f"the recipe is not JSON: {error}") from None
+        if isinstance(data, Mapping) and isinstance(data.get("recipe"), Mapping):
+            data = data["recipe"]
+        return cls.from_json(data)
+
+
+def _list(data: Mapping[str, Any], key: str) -> Sequence[object]:
+    value = data.get(key, [])
+    if not isinstance(value, list):
+        raise _bad(f"{key} must be a list, not {type(value).__name__}")
+    return value
+
+
+def _pattern(item: object) -> str:
+    if not isinstance(item, str):
+        raise _bad(f"a pattern must be a string, not {item!r}")
+    compiled(item)
+    return item
+
+
+def _rule(item: object, default: Scheme) -> Rule:
+    if not isinstance(item, Mapping) or set(item) != {"pattern", "scheme"}:
+        raise _bad(f"a rule must be an object with a pattern and a scheme, not {item!r}")
+    scheme = item["scheme"]
+    return Rule(_pattern(item["pattern"]), "keep" if scheme == "keep" else Scheme.from_json(scheme, default))
+
+
+def _bad(message: str) -> UsageError:
+    return UsageError(message, hint="`qtquant plan MODEL -o recipe.json` writes one to start from", code="recipe")

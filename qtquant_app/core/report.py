@@ -1,0 +1,157 @@
+"""What came of a run, a verification, a preview: values that front ends print or show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import inf, log10, sqrt
+from typing import Any
+
+from qtquant_app.core.scheme import Scheme
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorSums:
+    """Sums over the weights of a tensor, from which each error measure follows; e = w - dequantized(w)."""
+
+    weights: int
+    square_error: float
+    """Sum of e^2."""
+    square_weight: float
+    """Sum of w^2."""
+    square_dequantized: float
+    """Sum of dequantized(w)^2."""
+    max_error: float
+    """Largest |e|."""
+
+    @property
+    def mse(self) -> float:
+        return self.square_error / self.weights if self.weights else 0.0
+
+    @property
+    def sqnr_db(self) -> float:
+        """Signal to quantization-noise ratio, 10 log10(sum w^2 / sum e^2), in dB; infinite where there is no error."""
+        if self.square_error == 0:
+            return inf
+        return 10 * log10(self.square_weight / self.square_error) if self.square_weight else -inf
+
+    @property
+    def relative_error(self) -> float:
+        """||e|| / ||w||."""
+        if self.square_error == 0:
+            return 0.0
+        return sqrt(self.square_error / self.square_weight) if self.square_weight else inf
+
+    @property
+    def cosine(self) -> float:
+        """Cosine between weights and dequantized weights; 1.0 for two zero vectors."""
+        norms = sqrt(self.square_weight * self.square_dequantized)
+        if norms == 0:
+            return 1.0 if self.square_weight == self.square_dequantized else 0.0
+        dot = (self.square_weight + self.square_dequantized - self.square_error) / 2
+        return max(-1.0, min(1.0, dot / norms))
+
+    def to_json(self) -> dict[str, float | None]:
+        return {
+            "mse": self.mse,
+            "sqnr_db": finite(self.sqnr_db),
+            "relative_error": finite(self.relative_error),
+            "max_error": self.max_error,
+            "cosine": self.cosine,
+        }
+
+
+def finite(value: float) -> float | None:
+    """JSON has no infinity: None stands for it (an SQNR without any error)."""
+    return None if value in (inf, -inf) or value != value else value
+
+
+@dataclass(frozen=True, slots=True)
+class TensorReport:
+    """One quantized tensor: its errors and what it takes on disk."""
+
+    name: str
+    scheme: Scheme
+    bytes: int
+    errors: ErrorSums
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "scheme": self.scheme.to_json(), "bytes": self.bytes, **self.errors.to_json()}
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of the model was quantized."""
+
+    quantized: int
+    kept: int
+    parameters_quantized_percent: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "quantized": self.quantized,
+            "kept": self.kept,
+            "parameters_quantized_percent": self.parameters_quantized_percent,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """The result of `engine.quantize.run`."""
+
+    output: str
+    format: str
+    output_bytes: int
+    bits_per_weight: float
+    seconds: float
+    peak_ram_bytes: int
+    coverage: Coverage
+    tensors: tuple[TensorReport, ...]
+    verified: bool
+    sha256: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "output": self.output,
+            "format": self.format,
+            "output_bytes": self.output_bytes,
+            "bits_per_weight": self.bits_per_weight,
+            "seconds": self.seconds,
+            "peak_ram_bytes": self.peak_ram_bytes,
+            "coverage": self.coverage.to_json(),
+            "tensors": [tensor.to_json() for tensor in self.tensors],
+            "verified": self.verified,
+            "sha256": dict(self.sha256),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """One thing that is not as it should be: the file or tensor, and a sentence."""
+
+    where: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """The result of `engine.verify.verify`."""
+
+    files: int
+    tensors: int
+    mismatches: tuple[Mismatch, ...]
+    compared: tuple[TensorReport, ...] = ()
+    """Errors measured from the files against the base, where one was given."""
+
+    @property
+    def ok(self) -> bool:
+        return not self.mismatches
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "ok": self.ok,
+            "files": self.files,
+            "tensors": self.tensors,
+            "mismatches": [{"where": m.where, "text": m.text} for m in self.mismatches],
+            "compared": [tensor.to_json() for tensor in self.compared],
+        }
