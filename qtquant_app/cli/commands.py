@@ -1,0 +1,110 @@
+"""One function a command. The engine is imported inside each, so that `qtquant --version` answers at once."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtquant_app.cli import show
+
+if TYPE_CHECKING:
+    from qtquant_app.core.plan import Plan
+
+
+def gui(options: Namespace) -> int:
+    from qtquant_app.gui.app import run_gui
+
+    return run_gui(options.model, options.recipe, options.theme)
+
+
+def demo(options: Namespace) -> int:
+    from qtquant_app.gui.demo import run_demo
+
+    return run_demo(options.headless, options.output, options.theme)
+
+
+def inspect(options: Namespace) -> int:
+    from qtquant_app.engine.inspect import describe
+    from qtquant_app.engine.source import open_checkpoint
+
+    checkpoint = open_checkpoint(options.model)
+    show.document(describe(checkpoint)) if options.json else show.checkpoint(checkpoint)
+    return 0
+
+
+def preview(options: Namespace) -> int:
+    from qtquant_app.cli.progress import drive
+    from qtquant_app.cli.recipe import scheme_of
+    from qtquant_app.engine.picture import save_error_map
+    from qtquant_app.engine.preview import preview as make_preview
+    from qtquant_app.engine.source import open_checkpoint
+
+    checkpoint = open_checkpoint(options.model)
+    found = drive(make_preview(checkpoint, options.layer, scheme_of(options), device=options.device))
+    if options.png:
+        save_error_map(found, Path(options.png))
+    show.document(found.to_json()) if options.json else show.preview(found)
+    return 0
+
+
+def plan(options: Namespace) -> int:
+    from qtquant_app.engine.recipes import save_recipe
+
+    made = _plan(options)
+    if options.output:
+        save_recipe(made.recipe, Path(options.output))
+    show.document(made.to_json()) if options.json else show.plan(made)
+    return 0
+
+
+def quantize(options: Namespace) -> int:
+    from qtquant_app.cli.progress import drive
+    from qtquant_app.core.plan import RunOptions
+    from qtquant_app.engine.output import check_output
+    from qtquant_app.engine.quantize import run
+
+    check_output(Path(options.output), resume=options.resume, overwrite=options.overwrite)
+    made = _plan(options)
+    wanted = RunOptions(options.output, options.verify, options.resume, options.overwrite)
+    report = drive(run(made, wanted))
+    show.document(report.to_json()) if options.json else show.report(report)
+    return 0
+
+
+def verify(options: Namespace) -> int:
+    from qtquant_app.cli.progress import drive
+    from qtquant_app.engine.verify import verify as reopen
+
+    report = drive(reopen(options.folder, options.base))
+    show.document(report.to_json()) if options.json else show.verification(report)
+    return 0 if report.ok else 1
+
+
+def formats(options: Namespace) -> int:
+    from qtquant_app.formats import registry
+
+    rows = [format.to_json() for format in registry().values()]
+    show.document({"formats": rows}) if options.json else show.listing(rows, ("name", "bits", "readers", "description"))
+    return 0
+
+
+def methods(options: Namespace) -> int:
+    from qtquant_app.quant.methods import registry
+
+    rows = [method.to_json() for method in registry().values()]
+    show.document({"methods": rows}) if options.json else show.listing(rows, ("name", "title", "description"))
+    return 0
+
+
+def _plan(options: Namespace) -> Plan:
+    from qtquant_app.cli.recipe import recipe_of
+    from qtquant_app.cli.units import parse_size
+    from qtquant_app.engine.planner import make_plan
+    from qtquant_app.engine.source import open_checkpoint
+
+    recipe = recipe_of(options)
+    memory = parse_size(options.max_memory) if options.max_memory else None
+    output = options.output if options.run is quantize else None
+    checkpoint = open_checkpoint(options.model)
+    return make_plan(checkpoint, recipe, output=output, device=options.device, max_memory=memory, seed=options.seed)

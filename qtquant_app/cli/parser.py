@@ -1,0 +1,113 @@
+"""The words of the command line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from qtquant_app import __version__
+from qtquant_app.cli import commands
+from qtquant_app.core.errors import UsageError
+from qtquant_app.core.scheme import MAX_BITS, MIN_BITS
+
+_MODEL = "a folder, a .safetensors/.bin/.pt file, a Hub id in the local cache, or `sample`"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, hint=f"see `{self.prog} --help`", code="usage")
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """The options, with the function to call as `run`. Raises UsageError; prints and exits for --help and --version."""
+    parser, known = _parser()
+    words = list(words)
+    if not words or (words[0] not in known and words[0] not in ("-h", "--help", "--version")):
+        # `qtquant MODEL` opens the window.
+        words.insert(0, "gui")
+    return parser.parse_args(words)
+
+
+def _parser() -> tuple[argparse.ArgumentParser, frozenset[str]]:
+    parser = _Parser(prog="qtquant", description="See, quantize, verify and save neural-network checkpoints.")
+    parser.add_argument("--version", action="version", version=f"qtquant {__version__}")
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    _add_window(verbs)
+    _add_reading(verbs)
+    _add_work(verbs)
+    _add_lists(verbs)
+    return parser, frozenset(verbs.choices)
+
+
+def _verb(verbs: Any, name: str, run: Callable[..., int], text: str, *, json: bool = True) -> argparse.ArgumentParser:
+    verb: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text)
+    verb.set_defaults(run=run)
+    if json:
+        verb.add_argument("--json", action="store_true", help="print one JSON document on stdout and nothing else")
+    return verb
+
+
+def _add_window(verbs: Any) -> None:
+    gui = _verb(verbs, "gui", commands.gui, "open the window", json=False)
+    gui.add_argument("model", nargs="?", metavar="MODEL", help=_MODEL)
+    gui.add_argument("--recipe", metavar="FILE", help="a recipe to start with")
+    gui.add_argument("--theme", choices=("system", "light", "dark"), default="system")
+    demo = _verb(verbs, "demo", commands.demo, "the main job on the built-in sample model", json=False)
+    demo.add_argument("--headless", action="store_true", help="use Qt's offscreen platform and exit at the end")
+    demo.add_argument("-o", "--output", metavar="DIR", help="where checkpoint and screenshot go")
+    demo.add_argument("--theme", choices=("system", "light", "dark"), default="system")
+
+
+def _add_reading(verbs: Any) -> None:
+    inspect = _verb(verbs, "inspect", commands.inspect, "what is in a checkpoint; reads headers only")
+    inspect.add_argument("model", metavar="MODEL", help=_MODEL)
+    preview = _verb(verbs, "preview", commands.preview, "the error of one tensor under a scheme")
+    preview.add_argument("model", metavar="MODEL", help=_MODEL)
+    preview.add_argument("--layer", required=True, metavar="NAME", help="a tensor or its module")
+    preview.add_argument("--png", metavar="FILE", help="save the error map as a picture")
+    _add_scheme(preview)
+
+
+def _add_work(verbs: Any) -> None:
+    plan = _verb(verbs, "plan", commands.plan, "what a run would do, exactly")
+    plan.add_argument("model", metavar="MODEL", help=_MODEL)
+    plan.add_argument("-o", "--output", metavar="RECIPE", help="save the recipe")
+    _add_recipe(plan)
+    quantize = _verb(verbs, "quantize", commands.quantize, "quantize, pack, verify and save")
+    quantize.add_argument("model", metavar="MODEL", help=_MODEL)
+    quantize.add_argument("-o", "--output", metavar="OUT", required=True, help="the folder to write")
+    quantize.add_argument("--verify", choices=("full", "quick", "none"), default="full")
+    quantize.add_argument("--resume", action="store_true", help="go on with an unfinished run")
+    quantize.add_argument("--overwrite", action="store_true", help="replace an OUT that QtQuant wrote")
+    _add_recipe(quantize)
+    verify = _verb(verbs, "verify", commands.verify, "reopen a result, check hashes, dequantize, compare")
+    verify.add_argument("folder", metavar="OUT", help="a folder that `quantize` wrote")
+    verify.add_argument("--base", metavar="MODEL", help="the original, to compare every weight with")
+
+
+def _add_lists(verbs: Any) -> None:
+    _verb(verbs, "formats", commands.formats, "the formats there are, and who reads them")
+    _verb(verbs, "methods", commands.methods, "the methods there are, and what each needs")
+
+
+def _add_recipe(verb: argparse.ArgumentParser) -> None:
+    _add_scheme(verb)
+    verb.add_argument("--recipe", metavar="FILE", help="a recipe, or a result's qtquant.json")
+    verb.add_argument("--format", metavar="F", help="see `qtquant formats`; compressed-tensors if not given")
+    verb.add_argument("--ignore", metavar="PATTERN", action="append", default=[], help="modules to leave; repeatable")
+    verb.add_argument("--max-memory", metavar="SIZE", help="a ceiling on main memory, such as 2GB")
+    verb.add_argument("--seed", type=int, default=0, help="wherever chance enters")
+
+
+def _add_scheme(verb: argparse.ArgumentParser) -> None:
+    scheme = verb.add_argument_group("scheme")
+    scheme.add_argument("--bits", type=int, metavar=f"{MIN_BITS}..{MAX_BITS}")
+    scheme.add_argument("--type", choices=("int", "float"))
+    scheme.add_argument("--strategy", choices=("tensor", "channel", "group"))
+    scheme.add_argument("--group-size", type=int, metavar="N")
+    scheme.add_argument("--symmetric", dest="symmetric", action="store_true", default=None)
+    scheme.add_argument("--asymmetric", dest="symmetric", action="store_false")
+    scheme.add_argument("--method", metavar="NAME", help="see `qtquant methods`")
+    scheme.add_argument("--activations", choices=("none", "int8", "fp8"))
+    verb.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda[:N], mps or xpu")

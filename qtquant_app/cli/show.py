@@ -1,0 +1,120 @@
+"""Results as text for people."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from qtquant_app.cli.progress import printable
+from qtquant_app.cli.units import count, seconds, size
+from qtquant_app.core.checkpoint import Checkpoint
+from qtquant_app.core.plan import Plan
+from qtquant_app.core.report import RunReport, TensorReport, VerifyReport
+
+if TYPE_CHECKING:
+    from qtquant_app.engine.preview import Preview
+
+_WORST = 5
+
+
+def document(value: object) -> None:
+    """One JSON document."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def table(rows: Iterable[Sequence[object]], right: Sequence[int] = ()) -> None:
+    """Columns aligned; those in `right` to the right."""
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))] if cells else []
+    for row in cells:
+        padded = [c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
+        print("  ".join(padded).rstrip())
+
+
+def checkpoint(found: Checkpoint) -> None:
+    dtypes = Counter(t.dtype for t in found.tensors)
+    print(f"{printable(found.label)}: {found.architecture or 'unknown architecture'}")
+    print(
+        f"{count(found.parameters)} parameters, {size(found.nbytes)} in {len(found.weight_files)} files, {dict(dtypes)}"
+    )
+    table(
+        [("tensor", "kind", "shape", "dtype", "bytes")]
+        + [(t.name, t.kind.value, "x".join(map(str, t.shape)), t.dtype, size(t.nbytes)) for t in found.tensors],
+        right=(4,),
+    )
+
+
+def preview(found: Preview) -> None:
+    errors = found.errors
+    table(
+        [
+            ("layer", found.layer),
+            ("scheme", found.scheme.label),
+            ("SQNR", f"{errors.sqnr_db:.2f} dB"),
+            ("relative error", f"{errors.relative_error:.4%}"),
+            ("MSE", f"{errors.mse:.4g}"),
+            ("max error", f"{errors.max_error:.4g}"),
+            ("cosine", f"{errors.cosine:.6f}"),
+            ("bits per weight", f"{found.bits_per_weight:.3f}"),
+            ("size", size(found.bytes)),
+        ]
+    )
+
+
+def plan(made: Plan) -> None:
+    quantized = len(made.quantized)
+    print(f"{printable(made.label)} -> {made.format}, {made.recipe.default.label}")
+    table(
+        [
+            ("quantized", f"{quantized} of {len(made.tensors)} tensors"),
+            ("size", f"{size(made.source_bytes)} -> {size(made.output_bytes)} ({made.output_bytes:,} bytes exactly)"),
+            ("bits per weight", f"{made.bits_per_weight:.3f}"),
+            ("files carried over", f"{len(made.copied)}, {size(made.copied_bytes)}"),
+            ("memory", f"{size(made.peak_ram_bytes)} RAM, {size(made.peak_device_bytes)} on {made.device}"),
+            ("time", f"about {seconds(made.seconds_estimate)}"),
+        ]
+    )
+    for rule in made.rules:
+        print(f"rule {printable(rule.pattern)}: {rule.matches} tensors, {size(rule.bytes)}")
+    for warning in made.warnings:
+        print(f"warning: {warning.text}")
+
+
+def report(done: RunReport) -> None:
+    table(
+        [
+            ("saved", done.output),
+            ("size", f"{size(done.output_bytes)}, {done.bits_per_weight:.3f} bits per weight"),
+            ("quantized", f"{done.coverage.quantized} tensors, {done.coverage.kept} kept as they are"),
+            ("time", f"{seconds(done.seconds)}, {size(done.peak_ram_bytes)} RAM"),
+            ("verified", "yes, every tensor reopened and compared" if done.verified else "no"),
+        ]
+    )
+    _worst(done.tensors)
+
+
+def _worst(tensors: Sequence[TensorReport]) -> None:
+    ranked = sorted(tensors, key=lambda t: t.errors.sqnr_db)[:_WORST]
+    rows = [(t.name, t.scheme.label, f"{t.errors.sqnr_db:.2f} dB", f"{t.errors.relative_error:.3%}") for t in ranked]
+    print("largest errors:")
+    table(rows, right=(2, 3))
+
+
+def verification(found: VerifyReport) -> None:
+    for mismatch in found.mismatches:
+        print(f"{printable(mismatch.where)}: {printable(mismatch.text)}")
+    compared = f", {len(found.compared)} compared with the base" if found.compared else ""
+    print(f"{'ok' if found.ok else 'NOT ok'}: {found.files} weight files, {found.tensors} tensors{compared}")
+
+
+def listing(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Some columns of a registry, and why a row is not available."""
+
+    def cell(row: Mapping[str, Any], column: str) -> str:
+        value = row[column]
+        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        return text if row.get("available", True) or column != "name" else f"{text} (not available: {row['reason']})"
+
+    table([tuple(columns), *(tuple(cell(row, column) for column in columns) for row in rows)])

@@ -1,0 +1,213 @@
+"""Opens a checkpoint: finds its weight files, reads their headers, and says what each tensor is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from qtquant_app.assets import resource
+from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
+from qtquant_app.core.errors import SourceError
+from qtquant_app.engine.architecture import classify
+from qtquant_app.engine.safetensors_header import read_header
+
+SAMPLE = "sample"
+
+_INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+_SINGLES = ("model.safetensors", "pytorch_model.bin")
+_PICKLES = (".bin", ".pt", ".pth")
+_CARRIED = (
+    "*.json",
+    "*.jinja",
+    "*.model",
+    "*.spm",
+    "*.tiktoken",
+    "*.py",
+    "vocab*.txt",
+    "merges.txt",
+    "LICENSE*",
+    "LICENCE*",
+    "NOTICE*",
+    "USE_POLICY*",
+)
+_OWN = ("config.json", "qtquant.json", *_INDEXES)
+_MAX_JSON = 200_000_000
+
+
+def open_checkpoint(path: str | Path) -> Checkpoint:
+    """Opens a folder, a `.safetensors`/`.bin`/`.pt` file, the built-in "sample", or a Hub id that is in the local cache.
+
+    Reads headers only. Raises SourceError naming the file at fault.
+    """
+    label = str(path)
+    given = resource(SAMPLE) if label == SAMPLE else Path(path).expanduser()
+    root, files = _locate(given, label)
+    tensors = [tensor for file in files for tensor in _read(root, file)]
+    _check_unique(tensors)
+    if not tensors:
+        raise SourceError(f"{label} holds no tensors", hint="open a model's folder", code="empty")
+    config = _config(root)
+    return Checkpoint(
+        root=root,
+        path=(given if given.exists() else root).resolve(),
+        label=label,
+        tensors=classify(tensors, config),
+        weight_files=tuple(files),
+        carried_files=_carried(root, files),
+        config=config,
+        architecture=_architecture(config),
+        pickled=any(file.endswith(_PICKLES) for file in files),
+        fingerprint=_fingerprint(root, files, tensors),
+    )
+
+
+def _locate(path: Path, label: str) -> tuple[Path, list[str]]:
+    if path.is_file():
+        if path.name.endswith(".index.json"):
+            return path.parent, _from_index(path.parent, path.name)
+        if path.suffix not in (".safetensors", *_PICKLES):
+            raise SourceError(
+                f"{label} is neither a .safetensors nor a .bin/.pt file",
+                hint="open the model's folder, or one of its weight files",
+                code="no-weights",
+            )
+        return path.parent, [path.name]
+    if path.is_dir():
+        return path, _weight_files(path, label)
+    cached = _cached_on_hub(label)
+    if cached is not None:
+        return cached, _weight_files(cached, label)
+    raise SourceError(
+        f"{label} is not a file or folder here, nor a Hub model in the local cache",
+        hint="check the path; a Hub model is fetched with `hf download ORG/NAME`",
+        code="not-found",
+    )
+
+
+def _weight_files(root: Path, label: str) -> list[str]:
+    for index, single in zip(_INDEXES, _SINGLES, strict=True):
+        if (root / index).is_file():
+            return _from_index(root, index)
+        if (root / single).is_file():
+            return [single]
+    for suffix in (".safetensors", *_PICKLES):
+        found = sorted(p.name for p in root.iterdir() if p.suffix == suffix and p.is_file())
+        if found:
+            return found
+    raise SourceError(
+        f"{label} holds no weights: no .safetensors, .bin or .pt file",
+        hint="open the folder that holds the model's weight files",
+        code="no-weights",
+    )
+
+
+def _from_index(root: Path, index: str) -> list[str]:
+    weight_map = read_json(root / index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise SourceError(f"{index} has no weight_map", hint="fetch the index again", code="index")
+    files = sorted({_shard_name(file, index) for file in weight_map.values()})
+    for file in files:
+        if not (root / file).is_file():
+            raise SourceError(
+                f"{index} names the shard {file}, which is missing", hint="fetch the missing shard", code="index"
+            )
+    return files
+
+
+def _shard_name(file: object, index: str) -> str:
+    if not isinstance(file, str) or not file:
+        raise SourceError(f"{index} names a shard by {file!r}, not by a file name", code="index")
+    path = PurePosixPath(file)
+    if path.is_absolute() or ".." in path.parts or "\\" in file or ":" in file or "\0" in file:
+        raise SourceError(
+            f"{index} names the shard {file!r}, outside the model's folder",
+            hint="do not trust this checkpoint: an index names files beside it",
+            code="index",
+        )
+    return str(path)
+
+
+def _read(root: Path, file: str) -> list[TensorInfo]:
+    if file.endswith(_PICKLES):
+        from qtquant_app.engine.state_dict import read_state_dict
+
+        return read_state_dict(root, file)
+    return read_header(root, file)[0]
+
+
+def _check_unique(tensors: Iterable[TensorInfo]) -> None:
+    seen: dict[str, str] = {}
+    for tensor in tensors:
+        other = seen.setdefault(tensor.name, tensor.file)
+        if other != tensor.file:
+            raise SourceError(
+                f"{tensor.name!r} is in {other} and again in {tensor.file}",
+                hint="remove the file that does not belong to the model",
+                code="duplicate",
+            )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file. Raises SourceError naming the file."""
+    try:
+        if path.stat().st_size > _MAX_JSON:
+            raise SourceError(f"{path.name} is larger than any such file should be", code="json")
+        data = json.loads(path.read_bytes())
+    except OSError as error:
+        raise SourceError(f"{path.name} cannot be read: {error.strerror}", code="read") from None
+    except (ValueError, RecursionError) as error:
+        raise SourceError(f"{path.name} is not JSON: {error}", hint="fetch it again", code="json") from None
+    if not isinstance(data, dict):
+        raise SourceError(f"{path.name} is not a JSON object", hint="fetch it again", code="json")
+    return data
+
+
+def _config(root: Path) -> dict[str, Any]:
+    path = root / "config.json"
+    return read_json(path) if path.is_file() else {}
+
+
+def _architecture(config: dict[str, Any]) -> str:
+    names = config.get("architectures")
+    if isinstance(names, list) and names and isinstance(names[0], str):
+        return names[0]
+    kind = config.get("model_type")
+    return kind if isinstance(kind, str) else ""
+
+
+def _carried(root: Path, weights: list[str]) -> tuple[str, ...]:
+    skipped = {*weights, *_OWN}
+    names = [p.name for p in root.iterdir() if p.is_file() and p.name not in skipped]
+    carried = [n for n in names if any(fnmatchcase(n, p) for p in _CARRIED) and not n.endswith(".index.json")]
+    templates = root / "additional_chat_templates"
+    if templates.is_dir():
+        carried += [f"{templates.name}/{p.name}" for p in templates.iterdir() if p.suffix == ".jinja"]
+    return tuple(sorted(carried))
+
+
+def _cached_on_hub(label: str) -> Path | None:
+    name, _, revision = label.partition("@")
+    if name.count("/") != 1 or name.startswith((".", "/", "~")) or not all(name.split("/")):
+        return None
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(name, "config.json", revision=revision or None)
+    except HFValidationError:
+        return None
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def _fingerprint(root: Path, files: Iterable[str], tensors: Iterable[TensorInfo]) -> str:
+    """A hash over each weight file's name, size and tensor table. Time stamps are left out: a copy is the same source."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file}\0{(root / file).stat().st_size}\n".encode())
+    for tensor in tensors:
+        digest.update(f"{tensor.name}\0{tensor.dtype}\0{tensor.shape}\0{tensor.file}\0{tensor.offset}\n".encode())
+    return digest.hexdigest()

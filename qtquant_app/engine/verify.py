@@ -1,0 +1,289 @@
+"""Reopens what was written, decodes it, and holds it against its source and against what the run reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+from functools import partial
+from math import isclose
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
+from qtquant_app.core.errors import QtQuantError, SourceError, VerifyError
+from qtquant_app.core.events import ChunkDone, Event, RunStarted, StageChanged, Verified
+from qtquant_app.core.plan import OutFile, Plan, TensorPlan
+from qtquant_app.core.report import ErrorSums, Mismatch, TensorReport, VerifyReport
+from qtquant_app.engine.commit import sha256_of
+from qtquant_app.engine.layout import by_source
+from qtquant_app.engine.pipeline import ordered
+from qtquant_app.engine.reader import RangeReader
+from qtquant_app.engine.record import read_record
+from qtquant_app.engine.safetensors_header import read_header
+from qtquant_app.engine.source import open_checkpoint
+from qtquant_app.engine.tensor_work import Places, byte_spans, located
+from qtquant_app.engine.tools import Tools, open_tools
+from qtquant_app.formats import find
+from qtquant_app.formats.base import Bytes, Parameters
+from qtquant_app.quant.chunk import QuantizedChunk, RowErrors
+
+_SAME = 1e-9
+"""Relative difference below which two sums of the same squares, added in another order, are the same."""
+
+
+def compare_with_source(
+    tools: Tools, folder: Path, plan: Plan, errors: Mapping[str, ErrorSums], *, quick: bool = False
+) -> Generator[Event, None, None]:
+    """Compares every tensor in `folder` with the source that `tools` reads; `quick` reads one chunk of each.
+
+    Raises VerifyError at the first tensor that does not decode to what the run reported.
+    """
+    for mismatch in check_headers(folder, plan.files):
+        raise VerifyError(
+            f"{mismatch.where} {mismatch.text}", hint="the drive may be failing: run again", code="mismatch"
+        )
+    for item in _compared(tools, folder, plan, errors, quick):
+        if isinstance(item, Mismatch):
+            raise VerifyError(f"{item.where} {item.text}", hint="the drive may be failing: run again", code="mismatch")
+        yield item
+
+
+def check_headers(folder: Path, files: tuple[OutFile, ...]) -> Iterator[Mismatch]:
+    """Holds the headers on disk against the plan's table."""
+    for file in files:
+        try:
+            found, _ = read_header(folder, file.name)
+        except SourceError as error:
+            yield Mismatch(file.name, error.message.removeprefix(file.name).strip())
+            continue
+        there = [(t.name, t.dtype, t.shape, t.offset) for t in found]
+        planned = [(t.name, t.dtype, t.shape, t.offset) for t in sorted(file.tensors, key=lambda t: t.offset)]
+        if sorted(there) != sorted(planned):
+            yield Mismatch(file.name, "does not hold the tensors that were planned")
+
+
+def _compared(
+    tools: Tools, folder: Path, plan: Plan, errors: Mapping[str, ErrorSums], quick: bool
+) -> Iterator[Event | Mismatch]:
+    """The comparison of every tensor that has a source, as events, and what differs."""
+    places, planned = by_source(plan.files), {t.name: t for t in plan.tensors}
+    sources = [tensor for tensor in _sources(tools) if tensor.name in places]
+    with RangeReader(folder) as written:
+        tasks = _comparisons(tools, written, sources, places, planned, quick)
+        collected: list[RowErrors] = []
+        for tensor, nbytes, last, rows in ordered(tools.pool, tools.window, tasks):
+            yield ChunkDone(tensor.name, nbytes)
+            if isinstance(rows, RowErrors):
+                collected.append(rows)
+            elif rows:
+                yield Mismatch(tensor.name, rows)
+            if last and collected:
+                sums = RowErrors.concat(collected).sums(tensor.shape[1])
+                collected = []
+                yield from _judge(planned[tensor.name], sums, errors.get(tensor.name), quick)
+
+
+def _sources(tools: Tools) -> tuple[TensorInfo, ...]:
+    return tools.reader.checkpoint.tensors
+
+
+Comparison = tuple[TensorInfo, int, bool, RowErrors | str]
+"""A chunk's tensor, its source bytes, whether it is the tensor's last, and its errors or what is wrong with it."""
+
+
+def _comparisons(
+    tools: Tools,
+    written: RangeReader,
+    sources: list[TensorInfo],
+    places: Mapping[str, Places],
+    planned: Mapping[str, TensorPlan],
+    quick: bool,
+) -> Iterator[Callable[[], Comparison]]:
+    for tensor in sources:
+        if planned[tensor.name].scheme is None:
+            spans = list(byte_spans(tensor))[: 1 if quick else None]
+            for start, stop in spans:
+                yield partial(_compare_bytes, tools, written, tensor, places[tensor.name], start, stop)
+            continue
+        parameters = _read_parameters(tools, written, tensor, planned[tensor.name], places[tensor.name])
+        spans = list(tools.spans(tensor))[: 1 if quick else None]
+        for start, stop in spans:
+            yield partial(
+                _compare_rows,
+                tools,
+                written,
+                planned[tensor.name],
+                tensor,
+                places[tensor.name],
+                parameters,
+                start,
+                stop,
+                (start, stop) == spans[-1],
+            )
+
+
+def _read_parameters(
+    tools: Tools, written: RangeReader, tensor: TensorInfo, plan: TensorPlan, places: Places
+) -> Parameters:
+    assert plan.scheme is not None
+    stored: dict[Any, Bytes] = {}
+    for role, (file, place) in places.items():
+        if role != "codes":
+            stored[role] = written.read(file.name, place.offset, place.nbytes).copy()
+    try:
+        return tools.format.decode_parameters(tensor, plan.scheme, stored)
+    except ValueError as error:
+        raise VerifyError(
+            f"{tensor.name}: {error}", hint="the drive may be failing: run again", code="mismatch"
+        ) from None
+
+
+def _compare_bytes(
+    tools: Tools, written: RangeReader, tensor: TensorInfo, places: Places, start: int, stop: int
+) -> Comparison:
+    file, kept = places["kept"]
+    source = tools.reader.read(tensor.file, tensor.offset + start, stop - start)
+    found = written.read(file.name, kept.offset + start, stop - start)
+    return tensor, stop - start, stop == tensor.nbytes, "" if np.array_equal(source, found) else "is not what it was"
+
+
+def _compare_rows(
+    tools: Tools,
+    written: RangeReader,
+    plan: TensorPlan,
+    tensor: TensorInfo,
+    places: Places,
+    parameters: Parameters,
+    start: int,
+    stop: int,
+    last: bool,
+) -> Comparison:
+    assert plan.scheme is not None
+    chunk = _read_chunk(tools, written, tensor, plan, places, parameters, start, stop)
+    raw = tools.reader.rows(tensor, start, stop)
+    with located(tensor, start):
+        errors = tools.backend.compare(raw, tensor.dtype, chunk, plan.scheme)
+    return tensor, raw.nbytes, last, errors
+
+
+def _read_chunk(
+    tools: Tools,
+    written: RangeReader,
+    tensor: TensorInfo,
+    plan: TensorPlan,
+    places: Places,
+    parameters: Parameters,
+    start: int,
+    stop: int,
+) -> QuantizedChunk:
+    assert plan.scheme is not None
+    file, codes = places["codes"]
+    row = codes.nbytes // tensor.shape[0]
+    data = written.read(file.name, codes.offset + start * row, (stop - start) * row).reshape(stop - start, row)
+    whole = plan.scheme.strategy == "tensor"
+    scale = parameters.scale if whole else parameters.scale[start:stop]
+    zero = parameters.zero if whole or parameters.zero is None else parameters.zero[start:stop]
+    return QuantizedChunk(tools.format.decode_codes(data, plan.scheme), scale, zero, RowErrors.concat([]))
+
+
+def _judge(plan: TensorPlan, found: ErrorSums, reported: ErrorSums | None, quick: bool) -> Iterator[Event | Mismatch]:
+    assert plan.scheme is not None
+    if reported is not None and not (_within(found, reported) if quick else _equal(found, reported)):
+        text = (
+            f"decodes to a relative error of {found.relative_error:.6g}, not the {reported.relative_error:.6g} reported"
+        )
+        yield Mismatch(plan.name, text)
+    yield Verified(TensorReport(plan.name, plan.scheme, plan.bytes, reported if quick and reported else found))
+
+
+def _equal(found: ErrorSums, reported: ErrorSums) -> bool:
+    return (
+        found.weights == reported.weights
+        and found.max_error == reported.max_error
+        and isclose(found.square_error, reported.square_error, rel_tol=_SAME)
+        and isclose(found.square_weight, reported.square_weight, rel_tol=_SAME)
+    )
+
+
+def _within(found: ErrorSums, reported: ErrorSums) -> bool:
+    """A part's errors cannot exceed the whole's."""
+    return found.max_error <= reported.max_error and found.square_error <= reported.square_error * (1 + _SAME)
+
+
+def verify(folder: str | Path, base: str | Path | None = None) -> Generator[Event, None, VerifyReport]:
+    """Reopens a finished result: hashes, headers, scales, and against `base`, where given, every weight.
+
+    What differs is in the report. Raises VerifyError where `folder` is no result of ours, SourceError where `base` cannot be read.
+    """
+    root = Path(folder)
+    record = read_record(root)
+    plan = _recorded_plan(record, root)
+    checkpoint = _base(plan, base) if base is not None else None
+    read = sum(file.nbytes for file in plan.files)
+    yield RunStarted(len(plan.tensors), read + (plan.source_bytes if checkpoint else 0))
+    yield StageChanged("verify")
+    found: list[Mismatch] = []
+    for name, digest in sorted(record.get("sha256", {}).items()):
+        found += _check_hash(root, name, digest)
+        yield ChunkDone(name, next((file.nbytes for file in plan.files if file.name == name), 0))
+    found += check_headers(root, plan.files)
+    found += _strangers(root, plan)
+    reports: list[TensorReport] = []
+    if checkpoint is not None and not found:
+        for item in _against(plan, checkpoint, root, _recorded_errors(record)):
+            if isinstance(item, Mismatch):
+                found.append(item)
+                continue
+            if isinstance(item, Verified):
+                reports.append(item.report)
+            yield item
+    return VerifyReport(len(plan.files), sum(len(f.tensors) for f in plan.files), tuple(found), tuple(reports))
+
+
+def _recorded_plan(record: Mapping[str, Any], root: Path) -> Plan:
+    blank = {"texts": {}, "max_memory": None, "peak_ram_bytes": 0, "peak_device_bytes": 0, "seconds_estimate": 0.0}
+    try:
+        return Plan.from_json({**blank, **record["plan"], "device": "cpu"})
+    except (KeyError, TypeError, ValueError, QtQuantError) as error:
+        raise VerifyError(f"{root / 'qtquant.json'} holds a damaged plan: {error}", code="record") from None
+
+
+def _recorded_errors(record: Mapping[str, Any]) -> dict[str, ErrorSums]:
+    """The errors the record states, as far as a comparison needs them."""
+    return {item["name"]: ErrorSums(**item["sums"]) for item in record.get("tensors", []) if "sums" in item}
+
+
+def _check_hash(root: Path, name: str, digest: str) -> list[Mismatch]:
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        return [Mismatch(name, "is outside the folder")]
+    try:
+        return [] if sha256_of(root / name) == digest else [Mismatch(name, "has changed: its sha256 differs")]
+    except OSError as error:
+        return [Mismatch(name, f"cannot be read: {error.strerror}")]
+
+
+def _strangers(root: Path, plan: Plan) -> list[Mismatch]:
+    known = {file.name for file in plan.files}
+    there = sorted(path.name for path in root.glob("*.safetensors"))
+    return [Mismatch(name, "is a weight file that the run did not write") for name in there if name not in known]
+
+
+def _base(plan: Plan, base: str | Path) -> Checkpoint:
+    checkpoint = open_checkpoint(base)
+    for tensor in plan.tensors:
+        there = checkpoint.by_name.get(tensor.name)
+        if there is None or there.shape != tensor.shape or there.dtype != tensor.dtype:
+            raise VerifyError(
+                f"{base} is not what this was made from: {tensor.name} is missing there or has another shape",
+                hint="give the original checkpoint with --base",
+                code="other-base",
+            )
+    return checkpoint
+
+
+def _against(
+    plan: Plan, checkpoint: Checkpoint, root: Path, errors: Mapping[str, ErrorSums]
+) -> Iterator[Event | Mismatch]:
+    with open_tools(checkpoint, find(plan.format), "cpu") as tools:
+        yield from _compared(tools, root, plan, errors, quick=False)

@@ -1,0 +1,159 @@
+"""What a format is: how a quantized tensor lies on disk, what its readers refuse, and the words they need in config.json."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
+from qtquant_app.core.dtypes import nbytes
+from qtquant_app.core.errors import UsageError
+from qtquant_app.core.plan import PlanWarning, Role, TensorPlan
+from qtquant_app.core.scheme import Scheme
+
+Bytes = NDArray[np.uint8]
+
+_REGISTRY: dict[str, Format] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One tensor that a format stores for a quantized weight."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    role: Role
+
+    @property
+    def nbytes(self) -> int:
+        return nbytes(self.dtype, self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """The small part of a quantized weight: what each group of codes is multiplied and shifted by.
+
+    `scale` is [rows, groups] in the stored dtype ([1, 1] for a whole tensor), bfloat16 as its bits in uint16.
+    `zero` is uint8 of the same shape, or None where the scheme is symmetric.
+    """
+
+    scale: NDArray[Any]
+    zero: Bytes | None
+
+
+class Format(ABC):
+    """One on-disk layout. Subclassing it with a `name` registers it.
+
+    The engine hands over codes as packed rows (uint8 [rows, row bytes], the dense little-endian bit stream, rows padded
+    to `align` bytes) chunk by chunk, and scales and zero points whole; the format never sees a whole weight.
+    """
+
+    name: ClassVar[str] = ""
+    title: ClassVar[str] = ""
+    description: ClassVar[str] = ""
+    extension: ClassVar[str] = ".safetensors"
+    bits: ClassVar[tuple[int, ...]] = ()
+    readers: ClassVar[tuple[str, ...]] = ()
+    align: ClassVar[int] = 4
+    header_metadata: ClassVar[Mapping[str, str]] = {"format": "pt"}
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.name:
+            if cls.name in _REGISTRY:
+                raise TypeError(f"two formats are called {cls.name!r}")
+            _REGISTRY[cls.name] = cls()
+
+    @property
+    def available(self) -> bool:
+        return not self.reason
+
+    @property
+    def reason(self) -> str:
+        """Why the format cannot be written here; empty where it can."""
+        return ""
+
+    @abstractmethod
+    def refuses(self, tensor: TensorInfo, scheme: Scheme) -> str:
+        """Why this layout cannot hold `tensor` under `scheme`, as the end of a sentence; empty where it can."""
+
+    @abstractmethod
+    def stored(self, tensor: TensorInfo, scheme: Scheme) -> tuple[Stored, ...]:
+        """The tensors on disk, one of role "codes" among them, whose rows are those of the weight."""
+
+    @abstractmethod
+    def encode_codes(self, packed: Bytes, scheme: Scheme) -> Bytes:
+        """Packed rows as the bytes of the "codes" tensor's rows."""
+
+    @abstractmethod
+    def decode_codes(self, rows: Bytes, scheme: Scheme) -> Bytes:
+        """The inverse of `encode_codes`."""
+
+    @abstractmethod
+    def encode_parameters(self, tensor: TensorInfo, scheme: Scheme, parameters: Parameters) -> dict[Role, Bytes]:
+        """The bytes of every stored tensor that is not the codes."""
+
+    @abstractmethod
+    def decode_parameters(self, tensor: TensorInfo, scheme: Scheme, stored: Mapping[Role, Bytes]) -> Parameters:
+        """The inverse of `encode_parameters`, from bytes as read. Raises ValueError where they contradict the plan."""
+
+    @abstractmethod
+    def quantization_config(self, checkpoint: Checkpoint, tensors: Sequence[TensorPlan]) -> dict[str, Any]:
+        """The `quantization_config` of config.json."""
+
+    def warnings(self, tensors: Sequence[TensorPlan]) -> tuple[PlanWarning, ...]:
+        """What readers of this format will trip over, for the tensors that are quantized."""
+        return ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The row of `qtquant formats`."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "description": self.description,
+            "extension": self.extension,
+            "bits": list(self.bits),
+            "readers": list(self.readers),
+            "available": self.available,
+            "reason": self.reason,
+        }
+
+
+def registry() -> dict[str, Format]:
+    """Every format there is, by name."""
+    import qtquant_app.formats.compressed_tensors
+    import qtquant_app.formats.qtquant  # noqa: F401
+
+    return dict(_REGISTRY)
+
+
+def find(name: str) -> Format:
+    """The format called `name`. Raises UsageError naming those there are."""
+    formats = registry()
+    if name not in formats:
+        raise UsageError(
+            f"there is no format {name!r}", hint=f"the formats are {', '.join(sorted(formats))}", code="format"
+        )
+    return formats[name]
+
+
+def scale_shape(tensor: TensorInfo, scheme: Scheme) -> tuple[int, ...]:
+    """[1] for a whole tensor, else [rows, groups]."""
+    rows, columns = tensor.shape
+    return (1,) if scheme.strategy == "tensor" else (rows, scheme.groups(columns))
+
+
+def raw_dtype(dtype: str) -> np.dtype[Any]:
+    """The numpy dtype that carries `dtype` untouched: uint16 for bfloat16."""
+    return np.dtype({"F32": "<f4", "F16": "<f2", "BF16": "<u2"}[dtype])
+
+
+def as_bytes(array: NDArray[Any]) -> Bytes:
+    """The array's memory, flat."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)

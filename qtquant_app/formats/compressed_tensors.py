@@ -1,0 +1,191 @@
+"""compressed-tensors: `pack-quantized` (weights of 2 to 8 bits) and `int-quantized` (8-bit weights and activations).
+
+Layout as compressed-tensors 0.20 writes it (compressors/pack_quantized, compressors/naive_quantized); 3, 5, 6 and 7 bits
+are dense since 0.18.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from qtquant_app.core.checkpoint import Checkpoint, Kind, TensorInfo
+from qtquant_app.core.plan import PlanWarning, Role, TensorPlan
+from qtquant_app.core.scheme import Scheme
+from qtquant_app.formats.base import Bytes, Format, Parameters, Stored, as_bytes, raw_dtype, scale_shape
+from qtquant_app.quant.kernels.packing import pack, unpack
+
+LAYOUT_VERSION = "0.20.0"
+"""The compressed-tensors release whose layout this is; readers compare it."""
+
+_WORD_BITS = 32
+_TIED_HEADS = ("lm_head",)
+"""Heads that share the embedding's weight and so have no tensor of their own, yet are Linear modules to a reader."""
+
+
+class CompressedTensors(Format):
+    name = "compressed-tensors"
+    title = "compressed-tensors"
+    description = "what vLLM and transformers load as it is: packed integers, or int8 weights and activations"
+    bits = (2, 3, 4, 5, 6, 7, 8)
+    readers = ("vLLM", "transformers with compressed-tensors>=0.18")
+    align = 4
+
+    def refuses(self, tensor: TensorInfo, scheme: Scheme) -> str:
+        columns = tensor.shape[1]
+        if scheme.group_size is not None and columns % scheme.group_size:
+            return f"group size {scheme.group_size} does not divide its {columns} columns"
+        return ""
+
+    def stored(self, tensor: TensorInfo, scheme: Scheme) -> tuple[Stored, ...]:
+        rows, columns = tensor.shape
+        module, shape = tensor.module, scale_shape(tensor, scheme)
+        scale = Stored(f"{module}.weight_scale", tensor.dtype, shape, "scale")
+        if scheme.activations == "int8":
+            return Stored(f"{module}.weight", "I8", (rows, columns), "codes"), scale
+        words = _words(columns, scheme.bits)
+        stored = [
+            Stored(f"{module}.weight_packed", "I32", (rows, words), "codes"),
+            scale,
+            Stored(f"{module}.weight_shape", "I64", (2,), "shape"),
+        ]
+        if not scheme.symmetric:
+            stored.append(_zero_point(module, shape, scheme))
+        return tuple(stored)
+
+    def encode_codes(self, packed: Bytes, scheme: Scheme) -> Bytes:
+        return packed ^ np.uint8(0x80) if scheme.activations == "int8" else packed
+
+    def decode_codes(self, rows: Bytes, scheme: Scheme) -> Bytes:
+        return rows ^ np.uint8(0x80) if scheme.activations == "int8" else rows
+
+    def encode_parameters(self, tensor: TensorInfo, scheme: Scheme, parameters: Parameters) -> dict[Role, Bytes]:
+        encoded: dict[Role, Bytes] = {"scale": as_bytes(parameters.scale)}
+        if scheme.activations == "int8":
+            return encoded
+        encoded["shape"] = as_bytes(np.array(tensor.shape, "<i8"))
+        if parameters.zero is not None:
+            encoded["zero"] = _encode_zero(parameters.zero, scheme)
+        return encoded
+
+    def decode_parameters(self, tensor: TensorInfo, scheme: Scheme, stored: Mapping[Role, Bytes]) -> Parameters:
+        if "shape" in stored and tuple(stored["shape"].view("<i8").tolist()) != tensor.shape:
+            raise ValueError(f"weight_shape says {stored['shape'].view('<i8').tolist()}, not {list(tensor.shape)}")
+        rows, groups = (1, 1) if scheme.strategy == "tensor" else scale_shape(tensor, scheme)
+        scale = stored["scale"].view(raw_dtype(tensor.dtype)).reshape(rows, groups)
+        zero = None if scheme.symmetric else _decode_zero(stored["zero"], rows, groups, scheme)
+        return Parameters(scale, zero)
+
+    def quantization_config(self, checkpoint: Checkpoint, tensors: Sequence[TensorPlan]) -> dict[str, Any]:
+        modules: dict[Scheme, list[str]] = {}
+        for tensor in tensors:
+            if tensor.scheme is not None:
+                modules.setdefault(tensor.scheme, []).append(tensor.module)
+        ordered = sorted(modules, key=lambda scheme: -len(modules[scheme]))
+        groups = {
+            f"group_{i}": _group(scheme, ["Linear"] if i == 0 else modules[scheme]) for i, scheme in enumerate(ordered)
+        }
+        formats = {group["format"] for group in groups.values()}
+        return {
+            "quant_method": "compressed-tensors",
+            "format": formats.pop() if len(formats) == 1 and len(groups) == 1 else "mixed-precision",
+            "quantization_status": "compressed",
+            "version": LAYOUT_VERSION,
+            "config_groups": groups,
+            "ignore": _ignored(checkpoint, tensors),
+            "kv_cache_scheme": None,
+            "global_compression_ratio": None,
+            "transform_config": {},
+        }
+
+    def warnings(self, tensors: Sequence[TensorPlan]) -> tuple[PlanWarning, ...]:
+        schemes = {tensor.scheme for tensor in tensors if tensor.scheme is not None}
+        found = [PlanWarning(code, text) for code, text, applies in _TRIPS if any(applies(s) for s in schemes)]
+        if any(t.scheme is not None and not t.scheme.symmetric and t.kind == Kind.EXPERT for t in tensors):
+            found.append(
+                PlanWarning(
+                    "asymmetric-experts",
+                    "transformers 5.23 does not load asymmetric experts; vLLM does, and symmetric ones load in both",
+                )
+            )
+        return tuple(found)
+
+
+_TRIPS = (
+    (
+        "asymmetric",
+        "transformers loads asymmetric weights only with `dequantize` set, as CompressedTensorsConfig(dequantize=True)"
+        " or in config.json (compressed-tensors 0.18 to 0.20); vLLM loads them as they are",
+        lambda scheme: not scheme.symmetric,
+    ),
+    (
+        "odd-width",
+        "3, 5, 6 and 7 bits need compressed-tensors 0.18 or newer: older readers refuse them or decode them wrongly",
+        lambda scheme: scheme.bits in (3, 5, 6, 7),
+    ),
+    (
+        "per-tensor",
+        "vLLM reads packed weights per group or per channel only, not one scale per tensor",
+        lambda scheme: scheme.strategy == "tensor" and scheme.activations == "none",
+    ),
+)
+
+
+def _words(codes: int, bits: int) -> int:
+    return -(-codes * bits // _WORD_BITS)
+
+
+def _zero_point(module: str, shape: tuple[int, ...], scheme: Scheme) -> Stored:
+    name = f"{module}.weight_zero_point"
+    if len(shape) == 1:
+        return Stored(name, "I8", shape, "zero")
+    return Stored(name, "I32", (_words(shape[0], scheme.bits), shape[1]), "zero")
+
+
+def _encode_zero(zero: Bytes, scheme: Scheme) -> Bytes:
+    """Zero points [rows, groups] as packed words [ceil(rows*bits/32), groups]; a single one as a signed byte."""
+    if scheme.strategy == "tensor":
+        return as_bytes(zero - np.uint8(1 << (scheme.bits - 1)))
+    columns = pack(np.ascontiguousarray(zero.T), scheme.bits, 4)
+    return as_bytes(columns.view("<u4").T)
+
+
+def _decode_zero(stored: Bytes, rows: int, groups: int, scheme: Scheme) -> Bytes:
+    if scheme.strategy == "tensor":
+        return (stored + np.uint8(1 << (scheme.bits - 1))).reshape(1, 1)
+    words = stored.view("<u4").reshape(_words(rows, scheme.bits), groups)
+    columns = np.ascontiguousarray(words.T).view(np.uint8)
+    return np.ascontiguousarray(unpack(columns, scheme.bits, rows).T)
+
+
+def _group(scheme: Scheme, targets: list[str]) -> dict[str, Any]:
+    weights: dict[str, Any] = {
+        "num_bits": scheme.bits,
+        "type": "int",
+        "symmetric": scheme.symmetric,
+        "strategy": scheme.strategy,
+        "dynamic": False,
+    }
+    if scheme.group_size is not None:
+        weights["group_size"] = scheme.group_size
+    activations = None
+    if scheme.activations == "int8":
+        activations = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "token", "dynamic": True}
+    return {
+        "targets": targets,
+        "weights": weights,
+        "input_activations": activations,
+        "output_activations": None,
+        "format": "int-quantized" if scheme.activations == "int8" else "pack-quantized",
+    }
+
+
+def _ignored(checkpoint: Checkpoint, tensors: Sequence[TensorPlan]) -> list[str]:
+    """Linear modules that stay in float, by their checkpoint names."""
+    linear = {Kind.LINEAR, Kind.EXPERT, Kind.HEAD, Kind.OTHER}
+    kept = [t.module for t in tensors if t.action == "keep" and t.kind in linear and len(t.shape) == 2]
+    quantized = {t.module for t in tensors if t.action == "quantize"}
+    absent = [head for head in _TIED_HEADS if head not in quantized and head not in kept]
+    return kept + absent

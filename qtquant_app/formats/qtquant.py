@@ -1,0 +1,76 @@
+"""The plain format: what the course packs by hand. `qtquant_app.load` reads it back into a torch model.
+
+Per linear module M: `M.weight_packed` U8 [rows, ceil(columns*bits/8)], lowest code first in a byte;
+`M.weight_scale` [rows, groups] in the checkpoint's dtype ([1] for a whole tensor); `M.weight_zero_point` U8, the same
+shape, where the scheme is asymmetric. w = scale * (code - zero), zero = 2^(bits-1) where it is not stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
+from qtquant_app.core.plan import Role, TensorPlan
+from qtquant_app.core.scheme import Scheme
+from qtquant_app.formats.base import Bytes, Format, Parameters, Stored, as_bytes, raw_dtype, scale_shape
+
+
+class QtQuantFormat(Format):
+    name = "qtquant"
+    title = "QtQuant plain"
+    description = "uint8-packed codes, scales and zero points; the last group of a row may be shorter"
+    bits = (2, 4, 8)
+    readers = ("qtquant_app.load", "transformers after `import qtquant_app.transformers`")
+    align = 1
+
+    def refuses(self, tensor: TensorInfo, scheme: Scheme) -> str:
+        if scheme.bits not in self.bits:
+            return f"the qtquant format packs 2, 4 or 8 bits, not {scheme.bits}"
+        return ""
+
+    def stored(self, tensor: TensorInfo, scheme: Scheme) -> tuple[Stored, ...]:
+        rows, columns = tensor.shape
+        shape = scale_shape(tensor, scheme)
+        stored = [
+            Stored(f"{tensor.module}.weight_packed", "U8", (rows, -(-columns * scheme.bits // 8)), "codes"),
+            Stored(f"{tensor.module}.weight_scale", tensor.dtype, shape, "scale"),
+        ]
+        if not scheme.symmetric:
+            stored.append(Stored(f"{tensor.module}.weight_zero_point", "U8", shape, "zero"))
+        return tuple(stored)
+
+    def encode_codes(self, packed: Bytes, scheme: Scheme) -> Bytes:
+        return packed
+
+    def decode_codes(self, rows: Bytes, scheme: Scheme) -> Bytes:
+        return rows
+
+    def encode_parameters(self, tensor: TensorInfo, scheme: Scheme, parameters: Parameters) -> dict[Role, Bytes]:
+        encoded: dict[Role, Bytes] = {"scale": as_bytes(parameters.scale)}
+        if parameters.zero is not None:
+            encoded["zero"] = as_bytes(parameters.zero)
+        return encoded
+
+    def decode_parameters(self, tensor: TensorInfo, scheme: Scheme, stored: Mapping[Role, Bytes]) -> Parameters:
+        rows, columns = (1, 1) if scheme.strategy == "tensor" else scale_shape(tensor, scheme)
+        scale = stored["scale"].view(raw_dtype(tensor.dtype)).reshape(rows, columns)
+        zero = None if scheme.symmetric else stored["zero"].view(np.uint8).reshape(rows, columns)
+        return Parameters(scale, zero)
+
+    def quantization_config(self, checkpoint: Checkpoint, tensors: Sequence[TensorPlan]) -> dict[str, Any]:
+        schemes: list[Scheme] = []
+        modules: dict[str, int] = {}
+        for tensor in tensors:
+            if tensor.scheme is not None:
+                if tensor.scheme not in schemes:
+                    schemes.append(tensor.scheme)
+                modules[tensor.module] = schemes.index(tensor.scheme)
+        return {
+            "quant_method": "qtquant",
+            "version": 1,
+            "schemes": [scheme.to_json() for scheme in schemes],
+            "modules": modules,
+        }
