@@ -111,7 +111,7 @@ def _check_complete(folder: Path, info: Mapping[str, Any]) -> None:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise VerifyError(
             f"{folder} holds no {missing[0]}{more}, which the model needs",
-            hint="the folder is incomplete: fetch it or quantize it again",
+            hint="fetch or quantize it again; if it is meant to lack that, use from_pretrained of the class that fits",
             code="missing",
         )
 

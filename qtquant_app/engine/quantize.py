@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -49,27 +48,33 @@ def run(plan: Plan, options: RunOptions) -> Generator[Event, None, RunReport]:
     Raises QtQuantError: PlanError before anything is written, SourceError naming a tensor that cannot be quantized,
     WriteError, VerifyError where the reopened files are not what was meant.
     """
+    try:
+        report = yield from _run(plan, options)
+    except OSError as error:
+        raise WriteError(
+            f"{error.filename or options.output} cannot be written: {error.strerror or error}",
+            hint="check the drive and go on with --resume",
+            code="write",
+        ) from None
+    return report
+
+
+def _run(plan: Plan, options: RunOptions) -> Generator[Event, None, RunReport]:
     started = monotonic()
     output = Path(options.output)
     checkpoint = reopen(plan)
     check_output(output, resume=options.resume, overwrite=options.overwrite)
     past = _past(plan, output, options)
     check_disk(output, plan.disk_bytes - _already_there(output) if past else plan.disk_bytes)
-    with ExitStack() as stack:
-        state = _State(plan, checkpoint, past)
-        out = OutputFolder(output)
-        stack.callback(out.close)
-        tools = stack.enter_context(
-            open_tools(checkpoint, find(plan.format), plan.device, options.threads, plan.max_memory)
-        )
+    state, out = _State(plan, checkpoint, past), OutputFolder(output)
+    with open_tools(checkpoint, find(plan.format), plan.device, options.threads, plan.max_memory) as tools:
         yield from _quantize(state, out, tools, options)
         if options.verify != "none":
             yield StageChanged("verify")
             yield from compare_with_source(tools, out.partial, plan, state.errors, quick=options.verify == "quick")
-        yield StageChanged("finish")
-        yield from _finish(state, out, options)
-        report = _report(state, output, options, monotonic() - started)
-    return report
+    yield StageChanged("finish")
+    yield from _finish(state, out, options)
+    return _report(state, output, options, monotonic() - started)
 
 
 @dataclass
@@ -231,26 +236,19 @@ def _written(state: _State, committer: Committer, *, wait: bool = False) -> Gene
 
 def _finish(state: _State, out: OutputFolder, options: RunOptions) -> Generator[Event, None, None]:
     """Config, index and what is carried over come last, then the record, then the rename."""
-    try:
-        for name, size in state.plan.copied.items():
-            target = out.partial / name
-            target.parent.mkdir(exist_ok=True)
-            shutil.copyfile(state.checkpoint.root / name, target)
-            out.sync(name)
-            state.sha256[name] = sha256_of(target)
-            yield FileTransferred(name, size)
-        for name, text in state.plan.texts.items():
-            out.write_whole(name, text.encode())
-            state.sha256[name] = sha256_of(out.partial / name)
-        record = record_text(state.plan, _tensor_reports(state), state.sha256, options.verify)
-        out.write_whole(RECORD, record.encode())
-        out.publish()
-    except OSError as error:
-        raise WriteError(
-            f"{error.filename or out.partial} cannot be written: {error.strerror}",
-            hint="check the drive and go on with --resume",
-            code="write",
-        ) from None
+    for name, size in state.plan.copied.items():
+        target = out.partial / name
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(state.checkpoint.root / name, target)
+        out.sync(name)
+        state.sha256[name] = sha256_of(target)
+        yield FileTransferred(name, size)
+    for name, text in state.plan.texts.items():
+        out.write_whole(name, text.encode())
+        state.sha256[name] = sha256_of(out.partial / name)
+    record = record_text(state.plan, _tensor_reports(state), state.sha256, options.verify)
+    out.write_whole(RECORD, record.encode())
+    out.publish()
 
 
 def _tensor_reports(state: _State) -> list[TensorReport]:

@@ -1,0 +1,51 @@
+"""The plain format's tensors as torch weights. The bits are those of `quant`: float32(code - zero) * float32(scale)."""
+
+from __future__ import annotations
+
+import torch
+
+from qtquant_app.core.scheme import Scheme
+
+
+def dequantize(
+    packed: torch.Tensor,
+    scale: torch.Tensor,
+    zero: torch.Tensor | None,
+    scheme: Scheme,
+    columns: int,
+    dtype: torch.dtype,
+) -> torch.Tensor:
+    """Weights [rows, columns] in `dtype`, from packed rows (uint8 [rows, bytes]) and their parameters.
+
+    `scale` is [rows, groups], or [1] for a whole tensor; `zero` is uint8 of the same shape, None where the scheme is
+    symmetric. Each weight is rounded once, from the float32 product to `dtype`.
+    """
+    # code - zero has at most 9 bits and the scale at most 11, so their product is exact in float32; torch multiplies
+    # halves in float32 and rounds once. Working in the scale's own dtype therefore gives the same bits in half the memory.
+    work = dtype if scale.dtype == dtype else torch.float32
+    codes = unpack_uint8(packed, scheme.bits, columns).to(work)
+    scale = scale.to(work)
+    middle = float(1 << (scheme.bits - 1))
+    shift = torch.full_like(scale, middle) if zero is None else zero.to(work)
+    if scheme.group_size is None:
+        return codes.sub_(shift).mul_(scale).to(dtype)
+    return _by_group(codes, scale, shift, scheme.group_size).to(dtype)
+
+
+def _by_group(codes: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor, size: int) -> torch.Tensor:
+    """`codes` scaled in place, group by group; the last group of a row may be shorter."""
+    rows, columns = codes.shape
+    whole = columns // size
+    groups = codes[:, : whole * size].unflatten(1, (whole, size)) if whole else codes[:, :0].reshape(rows, 0, size)
+    groups.sub_(shift[:, :whole, None]).mul_(scale[:, :whole, None])
+    if columns % size:
+        codes[:, whole * size :].sub_(shift[:, -1:]).mul_(scale[:, -1:])
+    return codes
+
+
+def unpack_uint8(packed: torch.Tensor, bits: int, columns: int) -> torch.Tensor:
+    if bits == 8:
+        return packed[:, :columns]
+    shifts = torch.arange(0, 8, bits, dtype=torch.uint8, device=packed.device)
+    codes = (packed.unsqueeze(-1) >> shifts) & ((1 << bits) - 1)
+    return codes.flatten(1)[:, :columns]
