@@ -1,0 +1,129 @@
+"""The backend over the torch reference: for a GPU, and as the yardstick of the CPU kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from qtquant_app.core.errors import DeviceError
+from qtquant_app.core.scheme import Scheme
+from qtquant_app.quant import methods
+from qtquant_app.quant.affine import DTYPES, encode, grouped, parameters, restore, ungrouped
+from qtquant_app.quant.chunk import (
+    RAW_TYPES,
+    Fixed,
+    QuantizedChunk,
+    Raw,
+    RowErrors,
+    ScaleOverflow,
+    checked,
+    checked_chunk,
+    first_non_finite,
+)
+from qtquant_app.quant.packing import pack_bits, unpack_bits
+from qtquant_app.quant.search import best_parameters
+
+
+class TorchBackend:
+    """Quantizes chunks on a torch device. Its codes and scales are those of CpuBackend, bit for bit.
+
+    Row error sums may differ from that one's in their last digits. Raises DeviceError on a device without float64.
+    """
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.name = device
+        if self.device.type == "mps":
+            raise DeviceError(
+                "mps has no 64-bit floating point, which exact results need", hint="use --device cpu", code="no-float64"
+            )
+
+    def quantize(self, raw: Raw, dtype: str, scheme: Scheme, align: int, fixed: Fixed | None = None) -> QuantizedChunk:
+        """As `Backend.quantize`."""
+        method = methods.check(scheme)
+        values = self._finite(raw, dtype)
+        parts = grouped(values, _group(scheme, raw.shape[1]))
+        if scheme.strategy == "tensor":
+            fixed = fixed or self.fix(*self.extremes(raw, dtype), dtype, scheme)
+            scale, zero = self._given(fixed.scale, fixed.zero, dtype, scheme)
+        else:
+            scale, zero = best_parameters(parts, method.factors, scheme.bits, scheme.symmetric, DTYPES[dtype])
+            _refuse_overflow(scale)
+        codes = encode(parts, scale, zero, scheme.bits)
+        restored = ungrouped(restore(codes, scale, zero), raw.shape[1])
+        packed = pack_bits(ungrouped(codes, raw.shape[1]), scheme.bits, align)
+        stored_zero = None if scheme.symmetric else zero.to(torch.uint8).cpu().numpy()
+        return QuantizedChunk(packed.cpu().numpy(), _raw(scale, dtype), stored_zero, _errors(values, restored))
+
+    def extremes(self, raw: Raw, dtype: str) -> tuple[float, float]:
+        """As `Backend.extremes`."""
+        lo, hi = self._finite(raw, dtype).aminmax()
+        return lo.item(), hi.item()
+
+    def fix(self, lo: float, hi: float, dtype: str, scheme: Scheme) -> Fixed:
+        """As `Backend.fix`."""
+        low, high = (torch.tensor([[end]], dtype=torch.float32) for end in (lo, hi))
+        scale, zero = parameters(low, high, 1.0, scheme.bits, scheme.symmetric, DTYPES[dtype])
+        _refuse_overflow(scale)
+        return Fixed(_raw(scale, dtype), None if scheme.symmetric else zero.to(torch.uint8).numpy())
+
+    def compare(self, raw: Raw, dtype: str, chunk: QuantizedChunk, scheme: Scheme) -> RowErrors:
+        """As `Backend.compare`."""
+        values = self._finite(raw, dtype)
+        checked_chunk(chunk, dtype, scheme, raw.shape[1], len(raw))
+        return _errors(values, self._restored(chunk, dtype, scheme, raw.shape[1]))
+
+    def dequantize(self, chunk: QuantizedChunk, dtype: str, scheme: Scheme, columns: int) -> NDArray[np.float32]:
+        """As `Backend.dequantize`."""
+        result: NDArray[np.float32] = self._restored(chunk, dtype, scheme, columns).cpu().numpy()
+        return result
+
+    def _finite(self, raw: Raw, dtype: str) -> Tensor:
+        values = self._tensor(checked(raw, dtype), dtype).float()
+        if not bool(values.isfinite().all()):
+            raise first_non_finite(raw, dtype)
+        return values
+
+    def _tensor(self, raw: Raw, dtype: str) -> Tensor:
+        """A raw array as a tensor of its dtype, on the device."""
+        array = np.require(raw, requirements=["C", "A"])
+        bits = array.view(np.int32 if array.dtype.itemsize == 4 else np.int16)
+        return torch.from_numpy(bits if bits.flags.writeable else bits.copy()).to(self.device).view(DTYPES[dtype])
+
+    def _restored(self, chunk: QuantizedChunk, dtype: str, scheme: Scheme, columns: int) -> Tensor:
+        checked_chunk(chunk, dtype, scheme, columns)
+        packed = torch.from_numpy(np.array(chunk.packed)).to(self.device)
+        codes = grouped(unpack_bits(packed, scheme.bits, columns), _group(scheme, columns))
+        return ungrouped(restore(codes, *self._given(chunk.scale, chunk.zero, dtype, scheme)), columns)
+
+    def _given(self, scale: Raw, zero: NDArray[Any] | None, dtype: str, scheme: Scheme) -> tuple[Tensor, Tensor]:
+        stored = self._tensor(scale, dtype)
+        if zero is None:
+            return stored, torch.full(stored.shape, scheme.levels // 2, dtype=torch.int32, device=self.device)
+        return stored, torch.from_numpy(np.array(zero)).to(self.device, torch.int32)
+
+
+def _group(scheme: Scheme, columns: int) -> int:
+    return columns if scheme.group_size is None else min(scheme.group_size, columns)
+
+
+def _raw(tensor: Tensor, dtype: str) -> Raw:
+    bits = torch.int32 if tensor.element_size() == 4 else torch.int16
+    array: Raw = tensor.cpu().contiguous().view(bits).numpy().view(RAW_TYPES[dtype])
+    return array
+
+
+def _refuse_overflow(scale: Tensor) -> None:
+    rows = scale.isinf().any(dim=1).nonzero()
+    if len(rows):
+        raise ScaleOverflow(int(rows[0]))
+
+
+def _errors(values: Tensor, restored: Tensor) -> RowErrors:
+    error = values - restored
+    noise, signal, back = (part.double().square().sum(1).cpu().numpy() for part in (error, values, restored))
+    return RowErrors(noise, signal, back, error.abs().amax(1).cpu().numpy())
