@@ -80,7 +80,7 @@ def make_plan(
         disk_bytes=disk,
         seconds_estimate=cost.seconds,
         rules=_rule_plans(rules, tensors),
-        warnings=(*format.warnings(tensors), *_coverage_warnings(tensors)),
+        warnings=(*format.warnings(checkpoint, tensors), *_coverage_warnings(tensors)),
         device=resolved,
         max_memory=max_memory,
         seed=seed,

@@ -107,8 +107,8 @@ class Format(ABC):
     def quantization_config(self, checkpoint: Checkpoint, tensors: Sequence[TensorPlan]) -> dict[str, Any]:
         """The `quantization_config` of config.json."""
 
-    def warnings(self, tensors: Sequence[TensorPlan]) -> tuple[PlanWarning, ...]:
-        """What readers of this format will trip over, for the tensors that are quantized."""
+    def warnings(self, checkpoint: Checkpoint, tensors: Sequence[TensorPlan]) -> tuple[PlanWarning, ...]:
+        """What readers of this format will trip over."""
         return ()
 
     def to_json(self) -> dict[str, Any]:

@@ -6,7 +6,9 @@ are dense since 0.18.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,14 +17,18 @@ from qtquant_app.core.checkpoint import Checkpoint, Kind, TensorInfo
 from qtquant_app.core.plan import PlanWarning, Role, TensorPlan
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.formats.base import Bytes, Format, Parameters, Stored, as_bytes, raw_dtype, scale_shape
+from qtquant_app.formats.reader_names import ReaderNames, reader_names
 from qtquant_app.quant.kernels.packing import pack, unpack
 
 LAYOUT_VERSION = "0.20.0"
 """The compressed-tensors release whose layout this is; readers compare it."""
 
 _WORD_BITS = 32
-_TIED_HEADS = ("lm_head",)
-"""Heads that share the embedding's weight and so have no tensor of their own, yet are Linear modules to a reader."""
+_HEAD = "lm_head"
+"""The head of causal language models. Tied to the embedding it has no tensor of its own, yet is a Linear module to a reader."""
+
+_USUAL = re.compile(r"model\.layers\.\d+\.(self_attn|mlp)\.[\w.]+")
+"""Names of linear layers in causal language models that transformers 5 leaves as they are."""
 
 
 class CompressedTensors(Format):
@@ -79,13 +85,11 @@ class CompressedTensors(Format):
         return Parameters(scale, zero)
 
     def quantization_config(self, checkpoint: Checkpoint, tensors: Sequence[TensorPlan]) -> dict[str, Any]:
-        modules: dict[Scheme, list[str]] = {}
-        for tensor in tensors:
-            if tensor.scheme is not None:
-                modules.setdefault(tensor.scheme, []).append(tensor.module)
-        ordered = sorted(modules, key=lambda scheme: -len(modules[scheme]))
+        names = _names(checkpoint, tensors)
+        modules = _by_scheme(tensors)
         groups = {
-            f"group_{i}": _group(scheme, ["Linear"] if i == 0 else modules[scheme]) for i, scheme in enumerate(ordered)
+            f"group_{i}": _group(scheme, ["Linear"] if i == 0 else _both(modules[scheme], names))
+            for i, scheme in enumerate(modules)
         }
         formats = {group["format"] for group in groups.values()}
         return {
@@ -94,22 +98,29 @@ class CompressedTensors(Format):
             "quantization_status": "compressed",
             "version": LAYOUT_VERSION,
             "config_groups": groups,
-            "ignore": _ignored(checkpoint, tensors),
+            "ignore": _ignored(tensors, names),
             "kv_cache_scheme": None,
             "global_compression_ratio": None,
             "transform_config": {},
         }
 
-    def warnings(self, tensors: Sequence[TensorPlan]) -> tuple[PlanWarning, ...]:
+    def warnings(self, checkpoint: Checkpoint, tensors: Sequence[TensorPlan]) -> tuple[PlanWarning, ...]:
         schemes = {tensor.scheme for tensor in tensors if tensor.scheme is not None}
         found = [PlanWarning(code, text) for code, text, applies in _TRIPS if any(applies(s) for s in schemes)]
-        if any(t.scheme is not None and not t.scheme.symmetric and t.kind == Kind.EXPERT for t in tensors):
-            found.append(
-                PlanWarning(
-                    "asymmetric-experts",
-                    "transformers 5.23 does not load asymmetric experts; vLLM does, and symmetric ones load in both",
-                )
-            )
+        if len(schemes) > 1 and not all(scheme.symmetric for scheme in schemes):
+            found.append(_MIXED_ASYMMETRIC)
+        experts = [t for t in tensors if t.kind == Kind.EXPERT and len(t.shape) == 2]
+        found += [
+            PlanWarning(code, text) for code, text, applies in _EXPERT_TRIPS if applies([t.scheme for t in experts])
+        ]
+        converted = _names(checkpoint, tensors).converted
+        packed = [
+            t for t in tensors if t.scheme is not None and t.scheme.activations == "none" and t.kind != Kind.EXPERT
+        ]
+        split = [t.module for t in packed if t.module in converted]
+        if split:
+            text = f"transformers takes {split[0]} apart while loading, {_APART}"
+            found.append(PlanWarning("split-projections", text))
         return tuple(found)
 
 
@@ -129,6 +140,37 @@ _TRIPS = (
         "per-tensor",
         "vLLM reads packed weights per group or per channel only, not one scale per tensor",
         lambda scheme: scheme.strategy == "tensor" and scheme.activations == "none",
+    ),
+)
+
+_MIXED_ASYMMETRIC = PlanWarning(
+    "asymmetric-mixed",
+    "with `dequantize`, transformers 5.23 decodes every layer by one scheme, so asymmetric weights among several schemes"
+    " fail or come out wrong there; vLLM loads them as they are",
+)
+
+_APART = "and cannot do so where it is packed; ignore it, or use 8-bit activations, which are not packed"
+
+_EXPERT_TRIPS: tuple[tuple[str, str, Callable[[list[Scheme | None]], bool]], ...] = (
+    (
+        "asymmetric-experts",
+        "transformers 5.23 does not load asymmetric experts; vLLM does, and symmetric ones load in both",
+        lambda schemes: any(scheme is not None and not scheme.symmetric for scheme in schemes),
+    ),
+    (
+        "int8-experts",
+        "transformers 5.23 does not load experts with 8-bit activations; vLLM does",
+        lambda schemes: any(scheme is not None and scheme.activations == "int8" for scheme in schemes),
+    ),
+    (
+        "mixed-experts",
+        "transformers 5.23 decodes all experts by one scheme, so those of other schemes come out wrong there",
+        lambda schemes: len({scheme for scheme in schemes if scheme is not None}) > 1,
+    ),
+    (
+        "kept-experts",
+        "transformers 5.23 does not load experts that stay in float in a compressed-tensors checkpoint; vLLM does",
+        lambda schemes: None in schemes,
     ),
 )
 
@@ -182,10 +224,43 @@ def _group(scheme: Scheme, targets: list[str]) -> dict[str, Any]:
     }
 
 
-def _ignored(checkpoint: Checkpoint, tensors: Sequence[TensorPlan]) -> list[str]:
-    """Linear modules that stay in float, by their checkpoint names."""
+def _by_scheme(tensors: Sequence[TensorPlan]) -> dict[Scheme, list[str]]:
+    """Modules by scheme. The first is the one that `Linear` stands for: that of the experts, where there are any, since readers
+    look for theirs there; then that of most modules."""
+    modules: dict[Scheme, list[str]] = {}
+    experts: Counter[Scheme] = Counter()
+    for tensor in tensors:
+        if tensor.scheme is not None:
+            modules.setdefault(tensor.scheme, []).append(tensor.module)
+            experts[tensor.scheme] += tensor.kind == Kind.EXPERT
+    ordered = sorted(modules, key=lambda scheme: (-experts[scheme], -len(modules[scheme])))
+    return {scheme: modules[scheme] for scheme in ordered}
+
+
+def _names(checkpoint: Checkpoint, tensors: Sequence[TensorPlan]) -> ReaderNames:
+    """What transformers calls the modules, asked only where it matters: it costs seconds to load.
+
+    A causal language model needs no names in its config but its head's where all linear layers get one scheme, nor where
+    they are called as transformers itself calls them.
+    """
+    linear = [t for t in tensors if t.kind in (Kind.LINEAR, Kind.EXPERT) and len(t.shape) == 2]
+    schemes = {t.scheme for t in tensors if t.scheme is not None}
+    alike = len(schemes) == 1 and all(t.scheme is not None for t in linear)
+    usual = all(_USUAL.fullmatch(t.module) for t in linear)
+    if checkpoint.architecture.endswith("ForCausalLM") and (alike or usual):
+        return ReaderNames()
+    return reader_names(checkpoint.config, (tensor.name for tensor in checkpoint.tensors))
+
+
+def _both(modules: Sequence[str], names: ReaderNames) -> list[str]:
+    """Each module by its checkpoint name, for vLLM, and by those it has in transformers."""
+    return [name for module in modules for name in (module, *names.linear.get(module, ()))]
+
+
+def _ignored(tensors: Sequence[TensorPlan], names: ReaderNames) -> list[str]:
+    """Linear modules that stay in float, or that only the model has."""
     linear = {Kind.LINEAR, Kind.EXPERT, Kind.HEAD, Kind.OTHER}
     kept = [t.module for t in tensors if t.action == "keep" and t.kind in linear and len(t.shape) == 2]
     quantized = {t.module for t in tensors if t.action == "quantize"}
-    absent = [head for head in _TIED_HEADS if head not in quantized and head not in kept]
-    return kept + absent
+    listed = dict.fromkeys((*_both(kept, names), *names.unfilled, *(() if _HEAD in quantized else (_HEAD,))))
+    return list(listed)

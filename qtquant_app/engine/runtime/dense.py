@@ -1,8 +1,8 @@
 """Dequantizes weights while transformers loads them, where the model has no linear layer that could stay packed.
 
-transformers 5 merges the experts of Mixtral, Qwen3-MoE and their kin into three-dimensional parameters, and splits or turns fused
-projections of others. Such weights are dequantized first and then go through transformers' own operations, as if the checkpoint were in
-float: they are packed on disk only.
+transformers 5 merges the experts of Mixtral, Qwen3-MoE and their kin into three-dimensional parameters, and splits or
+turns fused projections of others. Such weights are dequantized first and then go through transformers' own operations,
+as if the checkpoint were in float: they are packed on disk only, and W8A8 ones compute with float activations.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from transformers.core_model_loading import ConversionOps, WeightConverter, Weig
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.runtime.contents import CODES, COMPANIONS, SCALE, ZERO
 from qtquant_app.engine.runtime.decode import dequantize
-from qtquant_app.engine.runtime.placement import PLAIN, Namer, Placement, Sources
+from qtquant_app.engine.runtime.placement import PLAIN, Placement, Sources
+from qtquant_app.formats.reader_names import Namer
 
-_NAMES = ("weight", *COMPANIONS)
+_NAMES = (*COMPANIONS, "weight")
+"""The longer names first: up to 5.20, transformers takes the first pattern that a name begins with."""
 
 
 class Dequantize(ConversionOps):  # type: ignore[misc]
@@ -83,7 +85,8 @@ class Dequantize(ConversionOps):  # type: ignore[misc]
         """The weight called `name` in the checkpoint. Tensors of one pattern arrive in the order of their names."""
         scheme = self._schemes.get(name.removesuffix(".weight"))
         if scheme is None:
-            return next(waiting[self._patterns[pattern, "weight"]]).to(dtype)
+            kept: torch.Tensor = next(waiting[self._patterns[pattern, "weight"]])
+            return kept.to(dtype)
         packed = next(waiting[self._patterns[pattern, CODES]])
         scale = next(waiting[self._patterns[pattern, SCALE]])
         zero = None if scheme.symmetric else next(waiting[self._patterns[pattern, ZERO]])
@@ -126,7 +129,10 @@ def _extended(
     whole = all(source.endswith("weight") for source in original.source_patterns)
     targets = list(original.target_patterns) if whole else [_plain_leaf(t) for t in original.target_patterns]
     operation = Dequantize(quantizer, schemes, placement.dense, patterns, original)
-    converter = original.copy(sources, targets, operations=[operation])
+    converter = WeightConverter(sources, targets, operations=[operation])
+    for name in ("scope_prefix", "base_model_prefix", "force_cpu"):
+        if hasattr(original, name):
+            setattr(converter, name, getattr(original, name))
     return [converter] if whole else [converter, original]
 
 

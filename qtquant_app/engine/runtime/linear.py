@@ -72,9 +72,10 @@ class QuantizedLinear(nn.Module):
     def to_linear(self, dtype: torch.dtype | None = None) -> nn.Linear:
         """A float layer of the same weights, in `dtype` (this layer's own by default)."""
         chosen = dtype or self.dtype
-        layer = nn.Linear(self.in_features, self.out_features, bias=False, device="meta", dtype=chosen)
+        layer = nn.Linear(self.in_features, self.out_features, self.bias is not None, device="meta", dtype=chosen)
         layer.weight = nn.Parameter(self.dequantize(chosen), requires_grad=False)
-        layer.bias = None if self.bias is None else nn.Parameter(self.bias.detach().to(chosen), requires_grad=False)
+        if self.bias is not None:
+            layer.bias = nn.Parameter(self.bias.detach().to(chosen), requires_grad=False)
         return layer.train(self.training)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -90,12 +91,12 @@ class QuantizedLinear(nn.Module):
     def _apply_to(self, x: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         pieces = []
         for rows in self._chunks():
-            part = None if bias is None else bias[rows].to(x.dtype)
+            part = None if bias is None else bias[rows]
             pieces.append(self._integer(x, rows, part) if self._is_w8a8 else self._float(x, rows, part))
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=-1)
 
     def _float(self, x: torch.Tensor, rows: slice, bias: torch.Tensor | None) -> torch.Tensor:
-        return functional.linear(x, self._rows(rows, x.dtype), bias)
+        return functional.linear(x, self._rows(rows, x.dtype), None if bias is None else bias.to(x.dtype))
 
     def _integer(self, x: torch.Tensor, rows: slice, bias: torch.Tensor | None) -> torch.Tensor:
         # A code is the weight's integer plus 128; flipping its top bit gives the integer as a signed byte.

@@ -1,27 +1,19 @@
 """Where each quantized weight of a checkpoint belongs in the model that transformers builds for it.
 
-config.json names modules as the checkpoint does. transformers renames tensors while it loads them, puts prefixes on or takes them off,
-and merges or splits some; its own rules are asked here, name by name, as if the checkpoint were in float.
+config.json names modules as the checkpoint does. transformers renames tensors while it loads them, puts prefixes on or
+takes them off, and merges or splits some; its own rules are asked here, name by name, as if the checkpoint were in float.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.conversion_mapping import get_model_conversion_mapping
-from transformers.core_model_loading import (
-    WeightConverter,
-    WeightRenaming,
-    WeightTransform,
-    apply_renamings,
-    dot_natural_key,
-    rename_source_key,
-)
 
 from qtquant_app.engine.runtime.contents import Contents
+from qtquant_app.formats.reader_names import Namer, in_loading_order
 
 PLAIN = ""
 """Stands for the source pattern where a weight is renamed at most."""
@@ -52,37 +44,13 @@ class Placement:
         return {target: sources[PLAIN][0] for target, sources in self.dense.items() if PLAIN in sources}
 
 
-class Namer:
-    """transformers' own renaming for one model and one list of transforms, in the order in which it loads."""
-
-    def __init__(self, model: PreTrainedModel, transforms: Sequence[WeightTransform]) -> None:
-        self._renamings = [item for item in transforms if isinstance(item, WeightRenaming)]
-        self._converters = [item for item in transforms if isinstance(item, WeightConverter)]
-        self._prefix = model.base_model_prefix
-        self._targets = model.state_dict()
-
-    def target(self, name: str) -> tuple[str, str | None]:
-        """The model's name for the checkpoint's tensor `name`, and the converter's pattern where one takes it."""
-        found = rename_source_key(name, self._renamings, self._converters, self._prefix, self._targets)
-        if found[0] not in self._targets and name in self._targets:
-            found = rename_source_key(name, [], [], self._prefix, self._targets)
-        return found
-
-    def knows(self, target: str) -> bool:
-        return target in self._targets
-
-    def renamed(self, name: str) -> str:
-        """`name` after the renamings alone: what converters are matched against."""
-        return str(apply_renamings(name, self._renamings))
-
-
 def place(model: PreTrainedModel, contents: Contents) -> Placement:
     """Where the quantized weights of `contents` go in `model`, a float skeleton. Those it has no use for are left out."""
     quantized = {f"{module}.weight": module for module in contents.schemes}
     namer = Namer(model, get_model_conversion_mapping(model))
     placement = Placement()
     sources: dict[str, Sources] = {}
-    for name in sorted(contents.float_names(), key=dot_natural_key):
+    for name in in_loading_order(contents.float_names()):
         target, pattern = namer.target(name)
         if not namer.knows(target):
             continue

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.core_model_loading import WeightConverter, WeightTransform, revert_weight_conversion
+from transformers.modeling_utils import remove_tied_weights_from_state_dict
 from transformers.quantizers import HfQuantizer, register_quantization_config, register_quantizer
 from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING, AUTO_QUANTIZER_MAPPING
 
@@ -21,15 +22,17 @@ from qtquant_app.engine.runtime.config import METHOD, QtQuantConfig
 from qtquant_app.engine.runtime.contents import CODES, COMPANIONS, Contents, read_contents
 from qtquant_app.engine.runtime.dense import Dequantize, dense_transforms, forced_renamings
 from qtquant_app.engine.runtime.linear import QuantizedLinear
-from qtquant_app.engine.runtime.placement import Namer, Placement, place
+from qtquant_app.engine.runtime.placement import Placement, place
 from qtquant_app.engine.runtime.ties import settle_ties, tie_companions
+from qtquant_app.formats.reader_names import Namer
 
 
 class QtQuantHfQuantizer(HfQuantizer):  # type: ignore[misc]
     """Replaces the linear layers of a model on the meta device, and tells transformers where the stored tensors go.
 
-    Linear layers stay packed. What transformers merges or splits while loading (experts above all) is dequantized on the way and is in float
-    in the model: `save_pretrained` refuses such a model, since its files would hold in float what the checkpoint packs.
+    Linear layers stay packed. What transformers merges or splits while loading (experts above all) is dequantized on the
+    way and is in float in the model: `save_pretrained` refuses such a model, since its files would hold in float what the
+    checkpoint packs.
     """
 
     requires_calibration = True
@@ -40,6 +43,7 @@ class QtQuantHfQuantizer(HfQuantizer):  # type: ignore[misc]
         self._schemes: dict[str, Scheme] = quantization_config.scheme_of()
         self._placement = Placement()
         self._float_dtypes: dict[str, torch.dtype] = {}
+        self._model: PreTrainedModel | None = None
 
     def _process_model_before_weight_loading(
         self,
@@ -49,6 +53,7 @@ class QtQuantHfQuantizer(HfQuantizer):  # type: ignore[misc]
         **_: Any,
     ) -> PreTrainedModel:
         contents = read_contents(checkpoint_files, self._schemes)
+        self._model = model
         self._float_dtypes = model._get_dtype_plan(dtype)
         self._placement = place(model, contents)
         shared = settle_ties(model, self._placement)
@@ -60,10 +65,15 @@ class QtQuantHfQuantizer(HfQuantizer):  # type: ignore[misc]
         return model
 
     def update_weight_conversions(
-        self, weight_conversions: list[WeightTransform], model: PreTrainedModel
+        self, weight_conversions: list[WeightTransform], model: PreTrainedModel | None = None
     ) -> list[WeightTransform]:
-        """transformers' transforms, made to take packed tensors. Raises SourceError for a tensor that they would still lose."""
-        namer = Namer(model, weight_conversions)
+        """transformers' transforms, made to take packed tensors. Raises SourceError for a tensor that they would still lose.
+
+        Up to 5.21 transformers does not say for which model.
+        """
+        model = model or self._model
+        # Asked through copies: some transforms remember what they have seen.
+        namer = Namer(model, deepcopy(weight_conversions))
         transforms = dense_transforms(weight_conversions, self._placement, self._schemes, self, namer)
         transforms += forced_renamings(self._placement, self._schemes, Namer(model, deepcopy(transforms)))
         self._check_arrival(Namer(model, deepcopy(transforms)))
@@ -86,21 +96,19 @@ class QtQuantHfQuantizer(HfQuantizer):  # type: ignore[misc]
             for name in COMPANIONS:
                 if getattr(module, name) is not None:
                     getattr(module, name).requires_grad_(False)
+        self._model = None
         model._weight_conversions = _without_dequantizing(model._weight_conversions)
         return model
 
     def get_state_dict_and_metadata(self, model: PreTrainedModel) -> tuple[None, dict[str, str]]:
         """Renames the modules in the model's config to what `save_pretrained` is about to call them."""
         layers = packed_layers(model)
-        codes = {f"{name}.{CODES}": torch.empty(0) for name in layers}
-        names = {id(tensor): name for name, tensor in codes.items()}
-        saved = revert_weight_conversion(model, dict(codes))
-        model.config.quantization_config = self.quantization_config.with_modules(
-            {
-                name.removesuffix(f".{CODES}"): layers[names[id(tensor)].removesuffix(f".{CODES}")].scheme
-                for name, tensor in saved.items()
-            }
-        )
+        codes = {f"{name}.{CODES}": layer.weight_packed.detach() for name, layer in layers.items()}
+        marks = {name: torch.empty(0) for name in remove_tied_weights_from_state_dict(codes, model)}
+        schemes = {id(mark): layers[name.removesuffix(f".{CODES}")].scheme for name, mark in marks.items()}
+        saved = revert_weight_conversion(model, dict(marks))
+        modules = {name.removesuffix(f".{CODES}"): schemes[id(mark)] for name, mark in saved.items()}
+        model.config.quantization_config = self.quantization_config.with_modules(modules)
         return None, {}
 
     def is_serializable(self) -> bool:

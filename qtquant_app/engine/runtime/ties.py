@@ -17,9 +17,9 @@ def settle_ties(model: PreTrainedModel, placement: Placement) -> dict[str, str]:
     shared: dict[str, str] = {}
     settled = True
     while settled:
-        # A tie settled may be what another, of three modules with one weight, waits for.
+        # Settling a tie changes them, and may be what another, of three modules with one weight, waits for.
         ties = list(model.all_tied_weights_keys.items())
-        settled = any([_settle(model, placement, shared, *tie) for tie in ties])
+        settled = any(_settle(model, placement, shared, *tie) for tie in ties)
     return shared
 
 
