@@ -1,0 +1,88 @@
+"""Starts the window."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import sys
+import traceback
+from types import TracebackType
+
+from PySide6.QtWidgets import QApplication
+
+from qtquant_app import __version__
+from qtquant_app.gui.display import check_display
+from qtquant_app.gui.main_window import MainWindow
+from qtquant_app.gui.session import Session
+from qtquant_app.gui.settings import Settings
+from qtquant_app.gui.theme import ThemeName, apply_theme, wanted_theme
+from qtquant_app.gui.widgets.icons import window_icon
+from qtquant_app.jobs.job import internal, stop_all
+
+SWITCH_SECONDS = 0.001
+"""How long a worker may keep the interpreter while the window waits for it, a fifth of Python's usual time: painting a
+table asks Python for each cell, and would otherwise wait that long each time."""
+
+
+COLLECT_AFTER = (20_000, 1_000, 1_000)
+"""Python's usual (700, 10, 10) walks through every object of a large plan again and again while it is made, 0.2 s each
+time for 20,000 tensors, and holds the window as long, in whichever thread it happens."""
+
+
+def run_gui(model: str | None, recipe: str | None, theme: str = "system") -> int:
+    """Opens the window, on `model` and with the recipe file `recipe` where they are given, until it is closed.
+
+    Raises DeviceError where no window can be shown.
+    """
+    check_display()
+    app = make_app()
+    settings = Settings()
+    apply_theme(app, chosen_theme(theme, settings))
+    session = Session()
+    catch_strays(session)
+    window = MainWindow(session, settings)
+    window.show()
+    if recipe is not None:
+        window.recipe_page.read(recipe)
+    if model is not None:
+        session.open(model)
+    return execute(app)
+
+
+def make_app() -> QApplication:
+    """The application object, with the names that the desktop shows."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    gc.set_threshold(*COLLECT_AFTER)
+    existing = QApplication.instance()
+    app = existing if isinstance(existing, QApplication) else QApplication(sys.argv[:1])
+    app.setApplicationName("QtQuant")
+    app.setApplicationVersion(__version__)
+    app.setDesktopFileName("qtquant")
+    app.setWindowIcon(window_icon())
+    return app
+
+
+def chosen_theme(theme: str, settings: Settings) -> ThemeName:
+    """The theme of the command line or the environment, else the one chosen last in the menu."""
+    wanted = wanted_theme(theme)
+    return wanted if wanted is not ThemeName.SYSTEM else wanted_theme(settings.text("theme", "system"))
+
+
+def execute(app: QApplication) -> int:
+    """Runs the event loop; Ctrl-C in the terminal ends it, and no worker outlives it."""
+    before = signal.signal(signal.SIGINT, lambda *_: app.quit())
+    try:
+        return app.exec()
+    finally:
+        signal.signal(signal.SIGINT, before)
+        stop_all()
+
+
+def catch_strays(session: Session) -> None:
+    """An exception that nothing else caught shows as a message, and goes to stderr as ever."""
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        traceback.print_exception(kind, error, trace)
+        session.report_error(internal(error))
+
+    sys.excepthook = hook

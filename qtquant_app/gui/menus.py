@@ -1,0 +1,81 @@
+"""The menu bar: every action of the window with its shortcut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtGui import QAction, QActionGroup, QKeySequence
+from PySide6.QtWidgets import QApplication, QMenu, QMenuBar, QWidget
+
+from qtquant_app.gui.session import Session
+from qtquant_app.gui.settings import Settings
+from qtquant_app.gui.steps import Step
+from qtquant_app.gui.theme import ThemeName, apply_theme
+from qtquant_app.gui.widgets.text import mnemonic_safe
+
+Key = str | QKeySequence.StandardKey
+
+
+def action(parent: QWidget, text: str, do: Callable[[], object], keys: Key = "") -> QAction:
+    """An action that calls `do`."""
+    made = QAction(text, parent)
+    if keys:
+        made.setShortcut(QKeySequence(keys))
+    made.triggered.connect(lambda _checked=False: do())
+    return made
+
+
+def theme_menu(parent: QWidget, settings: Settings) -> QMenu:
+    """System, light, dark; kept for the next start."""
+    menu = QMenu("&Theme", parent)
+    group = QActionGroup(menu)
+    app = QApplication.instance()
+    current = app.property("theme") if app else None
+
+    def choose(theme: ThemeName) -> None:
+        settings.set("theme", theme.value)
+        if isinstance(app, QApplication):
+            apply_theme(app, theme)
+
+    for theme in ThemeName:
+        item = action(parent, f"&{theme.value.capitalize()}", lambda theme=theme: choose(theme))  # type: ignore[misc]
+        item.setCheckable(True)
+        item.setChecked(theme.value == (current or ThemeName.SYSTEM.value))
+        group.addAction(item)
+        menu.addAction(item)
+    return menu
+
+
+def recent_menu(parent: QWidget, session: Session, settings: Settings) -> QMenu:
+    """The checkpoints opened lately, read anew each time the menu opens."""
+    menu = QMenu("Open &recent", parent)
+
+    def fill() -> None:
+        menu.clear()
+        for path in settings.recent():
+            menu.addAction(action(menu, mnemonic_safe(path), lambda path=path: session.open(path)))  # type: ignore[misc]
+        menu.setEnabled(True)
+
+    menu.aboutToShow.connect(fill)
+    return menu
+
+
+def step_actions(parent: QWidget, go: Callable[[Step], None]) -> list[QAction]:
+    """Ctrl+1 to Ctrl+5."""
+    return [
+        action(parent, f"&{step.title}", lambda step=step: go(step), f"Ctrl+{step + 1}")  # type: ignore[misc]
+        for step in Step
+    ]
+
+
+def add_menu(bar: QMenuBar, title: str, items: list[QAction | QMenu | None]) -> QMenu:
+    """A menu of `items`; None is a line between."""
+    menu = bar.addMenu(title)
+    for item in items:
+        if item is None:
+            menu.addSeparator()
+        elif isinstance(item, QMenu):
+            menu.addMenu(item)
+        else:
+            menu.addAction(item)
+    return menu

@@ -1,0 +1,166 @@
+"""The Publish page: the saved folder, the proof that it is right, and how to load it."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QUrl
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+
+from qtquant_app.core.checkpoint import Checkpoint
+from qtquant_app.core.errors import QtQuantError
+from qtquant_app.core.report import RunReport
+from qtquant_app.gui.figures import duration_text, plural
+from qtquant_app.gui.models.rows import Column, RowsModel
+from qtquant_app.gui.quantities import NOTHING, bytes_text
+from qtquant_app.gui.saved import Saved, from_report, read_saved
+from qtquant_app.gui.session import Session
+from qtquant_app.gui.settings import Settings
+from qtquant_app.gui.snippets import snippets
+from qtquant_app.gui.theme import GRID
+from qtquant_app.gui.widgets.buttons import Button
+from qtquant_app.gui.widgets.card import Card
+from qtquant_app.gui.widgets.error_panel import ErrorPanel
+from qtquant_app.gui.widgets.facts import Facts
+from qtquant_app.gui.widgets.page import Page
+from qtquant_app.gui.widgets.placeholder import Placeholder
+from qtquant_app.gui.widgets.proof_card import ProofCard
+from qtquant_app.gui.widgets.snippet_card import SnippetCard
+from qtquant_app.gui.widgets.table import Table
+from qtquant_app.jobs.job import once
+from qtquant_app.jobs.latest import Latest
+
+FILE_COLUMNS = (
+    Column("File", lambda pair: pair[0], lambda pair: pair[0]),
+    Column("sha256", lambda pair: pair[1], lambda pair: pair[1], "0123456789abcdef" * 2),
+)
+
+
+class PublishPage(Page):
+    """What a run saved, or any earlier result that is opened here."""
+
+    def __init__(self, session: Session, settings: Settings) -> None:
+        super().__init__("publishPage", "Publish", "the result, proven from the files as they lie on disk")
+        self._session = session
+        self._settings = settings
+        self._saved: Saved | None = None
+        self._reader = Latest(self)
+        self.open_button = Button("&Open a result…", "open", name="openResultButton", tip="A folder that a run wrote")
+        self.error_panel = ErrorPanel("publishErrorPanel")
+        self.facts = Facts(
+            ("Folder", "Format", "Size", "Bits per weight", "Tensors", "Made in"),
+            columns=2,
+            elide=("Folder", "Tensors"),
+        )
+        self.show_button = Button("Open the fol&der", "open", name="showFolderButton", tip="Shows the files")
+        self.proof_card = ProofCard()
+        self.files_model = RowsModel(FILE_COLUMNS, self)
+        self.files_table = Table(self.files_model, "filesTable", "Files and their sha256")
+        self.snippet_card = SnippetCard()
+        self._stack = QStackedWidget()
+        self._lay_out()
+        self._connect()
+
+    def choose_result(self) -> None:
+        """Asks for a result's folder and reads its record in a worker."""
+        path = QFileDialog.getExistingDirectory(self, "Open a result", self._settings.text("output/parent"))
+        if path:
+            self.read(path)
+
+    def read(self, folder: str) -> None:
+        """Shows the result in `folder`."""
+        self._reader.submit(once(lambda: read_saved(folder)))
+
+    def show_saved(self, saved: Saved | None) -> None:
+        """Shows `saved`, or what to do where there is nothing yet."""
+        self._saved = saved
+        self._session.verifier.cancel()
+        self.error_panel.show_error(None)
+        self._stack.setCurrentIndex(0 if saved is None else 1)
+        if saved is None:
+            return
+        for name, value in _facts(saved).items():
+            self.facts.set(name, value)
+        self.files_model.set_rows(saved.sha256)
+        self.snippet_card.set_snippets(snippets(saved.format, saved.folder, dequantize=not saved.symmetric))
+        self.proof_card.show_saved(saved)
+
+    def verify_again(self) -> None:
+        """Reopens the files in a worker, and compares them with the source where that is known."""
+        if self._saved is not None:
+            self.error_panel.show_error(None)
+            self._session.verifier.start(self._saved.folder, self._saved.base)
+            self.proof_card.show_progress(self._session.verifier.progress)
+
+    def _lay_out(self) -> None:
+        self.tools.addWidget(self.open_button)
+        empty = Placeholder(
+            "Nothing is saved yet", "A run saves its result and shows it here. An earlier result can be opened above."
+        )
+        result = Card("Result")
+        result.header.addWidget(self.show_button)
+        result.add(self.facts)
+        left, right = QVBoxLayout(), QVBoxLayout()
+        left.setSpacing(3 * GRID)
+        left.addWidget(self.proof_card)
+        left.addWidget(self.files_table, 1)
+        right.addWidget(self.snippet_card)
+        columns = QHBoxLayout()
+        columns.setSpacing(3 * GRID)
+        columns.addLayout(left, 1)
+        columns.addLayout(right, 1)
+        filled = QWidget()
+        layout = QVBoxLayout(filled)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3 * GRID)
+        layout.addWidget(result)
+        layout.addLayout(columns, 1)
+        self._stack.addWidget(empty)
+        self._stack.addWidget(filled)
+        self.content.addWidget(self.error_panel)
+        self.content.addWidget(self._stack, 1)
+
+    def _connect(self) -> None:
+        session, verifier = self._session, self._session.verifier
+        self.open_button.clicked.connect(self.choose_result)
+        self.show_button.clicked.connect(self._show_folder)
+        self.proof_card.again_button.clicked.connect(self.verify_again)
+        self.snippet_card.copied.connect(lambda title: session.message.emit(f"Code for {title} copied", ""))
+        self._reader.result.connect(self.show_saved)
+        self._reader.failed.connect(self._on_failed)
+        session.run_finished.connect(self._on_run_finished)
+        session.checkpoint_changed.connect(self._on_checkpoint)
+        verifier.progressed.connect(self.proof_card.show_progress)
+        verifier.finished.connect(self.proof_card.show_report)
+        verifier.failed.connect(self._on_verify_failed)
+        verifier.busy_changed.connect(self.proof_card.again_button.setDisabled)
+
+    def _show_folder(self) -> None:
+        if self._saved is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(self._saved.folder))
+
+    def _on_run_finished(self, report: RunReport) -> None:
+        runner = self._session.runner
+        verify = runner.options.verify if runner.options else "none"
+        self.show_saved(from_report(report, verify, runner.plan.source if runner.plan else None))
+
+    def _on_checkpoint(self, checkpoint: Checkpoint | None) -> None:
+        if self._session.report is None:
+            self.show_saved(None)
+
+    def _on_failed(self, error: QtQuantError) -> None:
+        self.error_panel.show_error(error)
+
+    def _on_verify_failed(self, error: QtQuantError) -> None:
+        self.proof_card.show_failure()
+        self.error_panel.show_error(error)
+
+
+def _facts(saved: Saved) -> dict[str, str]:
+    return {
+        "Folder": saved.folder,
+        "Format": saved.format,
+        "Size": bytes_text(saved.output_bytes),
+        "Bits per weight": f"{saved.bits_per_weight:.2f}" if saved.bits_per_weight else NOTHING,
+        "Tensors": f"{plural(saved.quantized, 'quantized', 'quantized')}, {saved.kept:,} kept",
+        "Made in": duration_text(saved.seconds),
+    }

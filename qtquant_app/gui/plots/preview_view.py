@@ -1,0 +1,150 @@
+"""The centre of the Inspect page: the picture of one tensor under one scheme, and what there is to say about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+
+from qtquant_app.core.errors import QtQuantError
+from qtquant_app.core.scheme import Scheme
+from qtquant_app.gui.plots.error_view import ErrorView
+from qtquant_app.gui.plots.histogram import HistogramPlot
+from qtquant_app.gui.quantities import shape_text
+from qtquant_app.gui.theme import GRID
+from qtquant_app.gui.widgets.placeholder import Placeholder
+from qtquant_app.gui.widgets.text import Elided, Text
+
+if TYPE_CHECKING:
+    from qtquant_app.engine.preview import Preview
+
+UPDATING_AFTER_MS = 120
+"""An answer that comes sooner than this needs no sign that it is awaited."""
+
+READING = "Reading the weights …"
+
+
+class PreviewView(QWidget):
+    """Keeps the last picture until the next one arrives, saying meanwhile that it is about to change."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.title = Elided(bold=True)
+        self.detail = Text()
+        self.status = Text(muted=True)
+        self.note = Text(wrap=True, warning=True)
+        self.empty = Placeholder("")
+        self.histogram = HistogramPlot()
+        self.errors = ErrorView()
+        self.preview: Preview | None = None
+        """What the plots show; None while they are hidden."""
+        self._awaited = ""
+        self._timer = QTimer(self, singleShot=True, interval=UPDATING_AFTER_MS)
+        self._timer.timeout.connect(self._say_awaited)
+        self._name_labels()
+        self._lay_out()
+
+    def draw(self, preview: Preview) -> None:
+        """Shows the picture that was awaited."""
+        self.preview = preview
+        self.settle()
+        self.note.hide()
+        self.title.setText(preview.layer)
+        self.detail.setText(f"{shape_text(preview.shape)}  {preview.dtype}  {preview.scheme.label}")
+        self.histogram.draw(preview.histogram_edges, preview.histogram_counts, preview.levels)
+        self.errors.draw(preview)
+        self._stack.setCurrentWidget(self._plots)
+
+    def wait_for(self, layer: str, scheme: Scheme) -> None:
+        """Marks the picture, or the place where it will be, as about to change."""
+        same = self.preview is not None and self.preview.layer == layer
+        self._awaited = f"Updating: {scheme.label} …" if same else f"Updating: {layer} …"
+        if self.preview is None:
+            self.title.setText(layer)
+        if self.status.text():
+            self._say_awaited()
+        elif not self._timer.isActive():
+            self._timer.start()
+
+    def _say_awaited(self) -> None:
+        self.status.setText(self._awaited)
+        if self.preview is None:
+            self._show_empty(READING, "")
+
+    def settle(self) -> None:
+        """Nothing is awaited any more."""
+        self._timer.stop()
+        self.status.clear()
+
+    def explain(self, layer: str, error: QtQuantError) -> None:
+        """Says why there is no picture: beside the last one of the same tensor, or in place of one of another."""
+        sentence, hint = _sentence(error.message), _sentence(error.hint)
+        if self.preview is not None and self.preview.layer == layer:
+            self.settle()
+            self.note.setText(f"{sentence} {hint}".rstrip())
+            self.note.show()
+        else:
+            self.say(sentence, hint, layer)
+
+    def say(self, sentence: str, explanation: str = "", title: str = "") -> None:
+        """Shows words in place of the plots."""
+        self.settle()
+        self.preview = None
+        self.note.hide()
+        self.title.setText(title)
+        self.detail.clear()
+        self._show_empty(sentence, explanation)
+
+    def _show_empty(self, sentence: str, explanation: str) -> None:
+        self.empty.sentence.setText(sentence)
+        self.empty.explanation.setText(explanation)
+        self._stack.setCurrentWidget(self.empty)
+
+    def _name_labels(self) -> None:
+        self.title.setObjectName("inspectTitle")
+        self.status.setObjectName("inspectStatus")
+        self.status.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+        self.note.setObjectName("inspectNote")
+        self.note.hide()
+        self.empty.setObjectName("inspectEmpty")
+
+    def _lay_out(self) -> None:
+        self._plots = QSplitter(Qt.Orientation.Vertical)
+        self._plots.setChildrenCollapsible(False)
+        self._plots.addWidget(_captioned("Weights, and the levels of a group with the median scale", self.histogram))
+        self._plots.addWidget(self.errors)
+        self._plots.setStretchFactor(0, 1)
+        self._plots.setStretchFactor(1, 3)
+        self._plots.setSizes([160, 480])
+        self._stack = QStackedWidget()
+        self._stack.addWidget(self.empty)
+        self._stack.addWidget(self._plots)
+        line = QHBoxLayout()
+        line.setSpacing(3 * GRID)
+        line.addWidget(self.title, 1)
+        line.addWidget(self.status)
+        line.addWidget(self.detail)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(GRID)
+        column.addLayout(line)
+        column.addWidget(self.note)
+        column.addWidget(self._stack, 1)
+
+
+def _captioned(caption: str, plot: QWidget) -> QWidget:
+    box = QWidget()
+    column = QVBoxLayout(box)
+    column.setContentsMargins(0, 0, 0, 0)
+    column.setSpacing(2)
+    column.addWidget(Text(caption, muted=True))
+    column.addWidget(plot, 1)
+    return box
+
+
+def _sentence(text: str) -> str:
+    """An error's words as a sentence; the name of a tensor keeps its first letter as it is."""
+    first = text.partition(" ")[0]
+    start = text[:1].upper() if first.isalpha() else text[:1]
+    return f"{start}{text[1:].rstrip('.')}." if text else ""

@@ -1,0 +1,236 @@
+"""The session: what is open and what is chosen. Pages talk to each other only through it."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import replace
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from qtquant_app.core.checkpoint import Checkpoint
+from qtquant_app.core.errors import QtQuantError
+from qtquant_app.core.events import Event, TensorDone, Verified
+from qtquant_app.core.plan import Plan
+from qtquant_app.core.recipe import Recipe
+from qtquant_app.core.report import RunReport, VerifyReport
+from qtquant_app.core.scheme import Scheme
+from qtquant_app.gui.catalog import Catalog
+from qtquant_app.gui.hints import window_hint
+from qtquant_app.gui.runner import Runner, RunState
+from qtquant_app.gui.verbs import Verbs
+from qtquant_app.gui.verifier import Verifier
+from qtquant_app.jobs.latest import Latest
+
+PLAN_DELAY_MS = 150
+
+
+class Session(QObject):
+    """Holds the checkpoint, the recipe, the plan that follows from both, the selected tensor and the last report."""
+
+    checkpoint_changed = Signal(object)
+    """Checkpoint | None."""
+    recipe_changed = Signal(object)
+    """Recipe."""
+    plan_changed = Signal(object)
+    """Plan | QtQuantError | None: made in a worker, a moment after the checkpoint, the recipe or the device changed."""
+    selection_changed = Signal(str)
+    """The name of a tensor; empty where none is selected."""
+    tensor_reported = Signal(object)
+    """list[TensorReport], as a run finishes or verifies tensors."""
+    run_finished = Signal(object)
+    """RunReport."""
+    message = Signal(str, str)
+    """Text and detail, for the status strip."""
+    opening_changed = Signal(str)
+    """The path being opened; empty when that is over."""
+    open_failed = Signal(object)
+    """QtQuantError."""
+    planning_changed = Signal(bool)
+    device_changed = Signal(str)
+    catalog_changed = Signal(object)
+    """Catalog."""
+
+    def __init__(self, verbs: Verbs | None = None, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.verbs = verbs or Verbs()
+        self.runner = Runner(self.verbs, self)
+        self.verifier = Verifier(self.verbs, self)
+        self._checkpoint: Checkpoint | None = None
+        self._recipe = Recipe()
+        self._plan: Plan | None = None
+        self._refusal: QtQuantError | None = None
+        self._selection = ""
+        self._report: RunReport | None = None
+        self._device = "auto"
+        self._catalog = Catalog()
+        self._opener = self._latest(self._opened, self._not_opened)
+        self._planner = self._latest(self._planned, self._refused)
+        self._cataloguer = self._latest(self._catalogued, self.report_error)
+        self._planner.busy_changed.connect(self.planning_changed)
+        self._plan_timer = QTimer(self, singleShot=True, interval=PLAN_DELAY_MS)
+        self._plan_timer.timeout.connect(self._start_planning)
+        self._connect_runner()
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        return self._checkpoint
+
+    @property
+    def recipe(self) -> Recipe:
+        return self._recipe
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan for the checkpoint and recipe as they are; None while it is being made or where it is refused."""
+        return self._plan
+
+    @property
+    def refusal(self) -> QtQuantError | None:
+        """Why there is no plan, where the planner refused."""
+        return self._refusal
+
+    @property
+    def selection(self) -> str:
+        return self._selection
+
+    @property
+    def report(self) -> RunReport | None:
+        """What the last run on this checkpoint came to."""
+        return self._report
+
+    @property
+    def device(self) -> str:
+        return self._device
+
+    @property
+    def catalog(self) -> Catalog:
+        """The formats and devices there are; a short default until `load_catalog` has ended."""
+        return self._catalog
+
+    def load_catalog(self) -> None:
+        """Reads the registry in a worker; emits `catalog_changed`."""
+        self._cataloguer.submit(self.verbs.catalog())
+
+    def open(self, path: str) -> None:
+        """Opens a folder, a file or "sample" in a worker; emits `checkpoint_changed` or `open_failed`."""
+        self.opening_changed.emit(path)
+        self._opener.submit(self.verbs.open(path))
+
+    def close(self) -> None:
+        """Forgets the checkpoint."""
+        self._take(None)
+
+    def set_recipe(self, recipe: Recipe) -> None:
+        if recipe == self._recipe:
+            return
+        self._recipe = recipe
+        self._drop_plan()
+        self.recipe_changed.emit(recipe)
+
+    def set_default_scheme(self, scheme: Scheme) -> None:
+        self.set_recipe(replace(self._recipe, default=scheme))
+
+    def set_device(self, device: str) -> None:
+        if device != self._device:
+            self._device = device
+            self._drop_plan()
+            self.device_changed.emit(device)
+
+    def select(self, name: str) -> None:
+        if name != self._selection:
+            self._selection = name
+            self.selection_changed.emit(name)
+
+    def report_error(self, error: QtQuantError) -> None:
+        """An error as a message: the sentence in the strip, hint and traceback as its detail."""
+        self.message.emit(error.message, error_detail(error))
+
+    def _latest(self, on_result: object, on_failed: object) -> Latest:
+        latest = Latest(self)
+        latest.result.connect(on_result)
+        latest.failed.connect(on_failed)
+        return latest
+
+    def _connect_runner(self) -> None:
+        self.runner.batch.connect(self._on_events)
+        self.runner.finished.connect(self._on_run_finished)
+        self.runner.failed.connect(self.report_error)
+        self.runner.state_changed.connect(self._on_run_state)
+        self.verifier.failed.connect(self.report_error)
+        self.verifier.finished.connect(self._on_verified)
+
+    def _opened(self, checkpoint: Checkpoint) -> None:
+        self.opening_changed.emit("")
+        self._take(checkpoint)
+        self.message.emit(f"Opened {checkpoint.label}: {len(checkpoint.tensors):,} tensors", "")
+
+    def _not_opened(self, error: QtQuantError) -> None:
+        self.opening_changed.emit("")
+        self.open_failed.emit(error)
+        self.report_error(error)
+
+    def _take(self, checkpoint: Checkpoint | None) -> None:
+        self._checkpoint = checkpoint
+        self._report = None
+        self.select("")
+        self._drop_plan()
+        self.checkpoint_changed.emit(checkpoint)
+
+    def _drop_plan(self) -> None:
+        """The plan no longer answers what is chosen; a new one follows once the choices rest."""
+        self._planner.cancel()
+        self._plan, self._refusal = None, None
+        if self._checkpoint is None:
+            self._plan_timer.stop()
+            self.plan_changed.emit(None)
+        else:
+            self._plan_timer.start()
+
+    def _start_planning(self) -> None:
+        if self._checkpoint is not None:
+            self._planner.submit(self.verbs.plan(self._checkpoint, self._recipe, None, self._device))
+
+    def _planned(self, plan: Plan) -> None:
+        self._plan, self._refusal = plan, None
+        self.plan_changed.emit(plan)
+
+    def _refused(self, error: QtQuantError) -> None:
+        self._plan, self._refusal = None, error
+        self.plan_changed.emit(error)
+
+    def _catalogued(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self.catalog_changed.emit(catalog)
+
+    def _on_events(self, events: list[Event]) -> None:
+        reports = [event.report for event in events if isinstance(event, (TensorDone, Verified))]
+        if reports:
+            self.tensor_reported.emit(reports)
+
+    def _on_run_finished(self, report: RunReport) -> None:
+        self._report = report
+        proof = "verified" if report.verified else "not verified"
+        self.message.emit(f"Saved {report.output} in {report.seconds:.1f} s, {proof}", "")
+        self.run_finished.emit(report)
+
+    def _on_verified(self, report: VerifyReport) -> None:
+        found = "all as it was written" if report.ok else "the files differ from what was written"
+        self.message.emit(f"Verified {self.verifier.folder}: {found}", "\n".join(_lines(report)))
+
+    def _on_run_state(self, state: RunState) -> None:
+        if state is RunState.CANCELLED:
+            self.message.emit("The run was cancelled; starting it again goes on where it stopped", "")
+
+
+def error_detail(error: QtQuantError) -> str:
+    """What there is to know beyond the sentence: the hint, the code, and the traceback of a foreign exception."""
+    hint = window_hint(error)
+    parts = [hint] if hint else []
+    parts.append(f"code: {error.code}")
+    if error.__cause__ is not None:
+        parts.append("".join(traceback.format_exception(error.__cause__)).rstrip())
+    return "\n".join(parts)
+
+
+def _lines(report: VerifyReport) -> list[str]:
+    return [f"{mismatch.where}: {mismatch.text}" for mismatch in report.mismatches]

@@ -1,0 +1,78 @@
+"""Lines of code that load what was saved, ready to paste."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    title: str
+    code: str
+
+
+def snippets(format: str, folder: str, *, dequantize: bool = False) -> tuple[Snippet, ...]:
+    """How to load the checkpoint in `folder`. `dequantize` is for asymmetric weights, which transformers needs told."""
+    if format == "compressed-tensors":
+        return _transformers(folder, dequantize), _vllm(folder)
+    if format == "qtquant":
+        return _own(folder), _own_transformers(folder)
+    return ()
+
+
+def _transformers(folder: str, dequantize: bool) -> Snippet:
+    names = "AutoModelForCausalLM, AutoTokenizer" + (", CompressedTensorsConfig" if dequantize else "")
+    config = ",\n    quantization_config=CompressedTensorsConfig(dequantize=True)," if dequantize else ""
+    load = f"AutoModelForCausalLM.from_pretrained(\n    folder{config}\n)" if config else _PLAIN_LOAD
+    return Snippet(
+        "transformers",
+        "# pip install transformers compressed-tensors\n"
+        f"from transformers import {names}\n\n"
+        f"folder = {folder!r}\n"
+        f"model = {load}\n"
+        "tokenizer = AutoTokenizer.from_pretrained(folder)\n" + _GENERATE,
+    )
+
+
+_PLAIN_LOAD = "AutoModelForCausalLM.from_pretrained(folder)"
+
+_GENERATE = (
+    'inputs = tokenizer("The capital of France is", return_tensors="pt")\n'
+    "out = model.generate(**inputs, max_new_tokens=20)\n"
+    "print(tokenizer.decode(out[0]))\n"
+)
+
+
+def _vllm(folder: str) -> Snippet:
+    return Snippet(
+        "vLLM",
+        "# pip install vllm; or on the command line: vllm serve FOLDER\n"
+        "from vllm import LLM, SamplingParams\n\n"
+        f"model = LLM(model={folder!r})\n"
+        "sampling = SamplingParams(max_tokens=20)\n"
+        'out = model.generate("The capital of France is", sampling)\n'
+        "print(out[0].outputs[0].text)\n",
+    )
+
+
+def _own(folder: str) -> Snippet:
+    return Snippet(
+        "qtquant_app.load",
+        "# pip install qtquant\n"
+        "import qtquant_app\n"
+        "from transformers import AutoTokenizer\n\n"
+        f"folder = {folder!r}\n"
+        "model = qtquant_app.load(folder)\n"
+        "tokenizer = AutoTokenizer.from_pretrained(folder)\n" + _GENERATE,
+    )
+
+
+def _own_transformers(folder: str) -> Snippet:
+    return Snippet(
+        "transformers",
+        "import qtquant_app.transformers  # teaches transformers to read the format\n"
+        "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+        f"folder = {folder!r}\n"
+        f"model = {_PLAIN_LOAD}\n"
+        "tokenizer = AutoTokenizer.from_pretrained(folder)\n" + _GENERATE,
+    )

@@ -1,0 +1,66 @@
+"""What a checkpoint comes to, counted once in a worker: there may be a hundred thousand tensors."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from qtquant_app.core.checkpoint import Checkpoint, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class KindRow:
+    """The tensors of one kind."""
+
+    kind: str
+    tensors: int
+    parameters: int
+    bytes: int
+    share: float
+    """Of the checkpoint's bytes, 0.0 to 1.0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    architecture: str
+    tensors: int
+    parameters: int
+    bytes: int
+    dtypes: tuple[tuple[str, float], ...]
+    """Each with its share of the bytes, largest first."""
+    kinds: tuple[KindRow, ...]
+    weight_files: tuple[str, ...]
+    carried_files: tuple[str, ...]
+    pickled: bool
+    place: str
+
+
+def summarize(checkpoint: Checkpoint) -> Summary:
+    """Counts the tensors of `checkpoint`; one that shares another's bytes adds none."""
+    tensors: Counter[Kind] = Counter()
+    parameters: Counter[Kind] = Counter()
+    sizes: Counter[Kind] = Counter()
+    dtypes: Counter[str] = Counter()
+    for tensor in checkpoint.tensors:
+        tensors[tensor.kind] += 1
+        if tensor.tied_to is None:
+            parameters[tensor.kind] += tensor.parameters
+            sizes[tensor.kind] += tensor.nbytes
+            dtypes[tensor.dtype] += tensor.nbytes
+    total = sum(sizes.values())
+    return Summary(
+        architecture=checkpoint.architecture or "unknown",
+        tensors=len(checkpoint.tensors),
+        parameters=sum(parameters.values()),
+        bytes=total,
+        dtypes=tuple((name, size / total if total else 0.0) for name, size in dtypes.most_common()),
+        kinds=tuple(
+            KindRow(kind.value, tensors[kind], parameters[kind], sizes[kind], sizes[kind] / total if total else 0.0)
+            for kind in Kind
+            if tensors[kind]
+        ),
+        weight_files=checkpoint.weight_files,
+        carried_files=checkpoint.carried_files,
+        pickled=checkpoint.pickled,
+        place=str(checkpoint.root),
+    )

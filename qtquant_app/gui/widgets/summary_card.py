@@ -1,0 +1,70 @@
+"""A checkpoint on one card: what it is, how large, of what."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+
+from qtquant_app.gui.figures import parameters_text, plural, share_text
+from qtquant_app.gui.models.rows import Column, RowsModel
+from qtquant_app.gui.quantities import bytes_text
+from qtquant_app.gui.summary import Summary
+from qtquant_app.gui.theme import GRID
+from qtquant_app.gui.widgets.buttons import Button
+from qtquant_app.gui.widgets.card import Card
+from qtquant_app.gui.widgets.facts import Facts
+from qtquant_app.gui.widgets.table import Table
+from qtquant_app.gui.widgets.text import Elided, Text
+
+KIND_COLUMNS = (
+    Column("Kind", lambda r: r.kind, lambda r: r.kind),
+    Column("Tensors", lambda r: f"{r.tensors:,}", lambda r: r.tensors, "88,888", True),
+    Column("Parameters", lambda r: parameters_text(r.parameters), lambda r: r.parameters, "888.8 M", True),
+    Column("Size", lambda r: bytes_text(r.bytes), lambda r: r.bytes, "88.8 MB", True),
+    Column("Share", lambda r: share_text(r.share, 1), lambda r: r.share, "100.0 %", True),
+)
+
+
+class SummaryCard(Card):
+    """Architecture, parameters, bytes, dtypes, files; then the tensors by kind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("summaryCard")
+        self._label = Elided(bold=True, size=2)
+        self.facts = Facts(
+            ("Architecture", "Parameters", "Size", "Data types", "Tensors", "Weight files", "Carried over", "Folder"),
+            columns=2,
+            elide=("Architecture", "Data types", "Carried over", "Folder"),
+        )
+        self._note = Text(muted=True, wrap=True)
+        self.kinds = RowsModel(KIND_COLUMNS, self)
+        self.kinds_table = Table(self.kinds, "kindsTable", "Tensors by kind")
+        self.next_button = Button("In&spect the weights", name="toInspectButton", primary=True)
+        self.add(self._label)
+        self.add(self.facts)
+        self.add(self._note)
+        self.body.addSpacing(2 * GRID)
+        self.add(Text("Tensors by kind", bold=True))
+        self.add(self.kinds_table, 1)
+        self.body.addWidget(self.next_button, 0, Qt.AlignmentFlag.AlignRight)
+
+    def set_label(self, label: str) -> None:
+        self._label.setText(label)
+
+    def set_summary(self, summary: Summary) -> None:
+        facts = self.facts
+        facts.set("Architecture", summary.architecture)
+        facts.set("Parameters", parameters_text(summary.parameters))
+        facts.set("Size", bytes_text(summary.bytes))
+        facts.set("Data types", ", ".join(f"{name} {share_text(share, 1)}" for name, share in summary.dtypes))
+        facts.set("Tensors", f"{summary.tensors:,}")
+        facts.set("Weight files", _files(summary))
+        facts.set("Carried over", ", ".join(summary.carried_files) or "nothing")
+        facts.set("Folder", summary.place)
+        self._note.setText("The weights come from pickled files; they are read without running any code in them.")
+        self._note.setVisible(summary.pickled)
+        self.kinds.set_rows(summary.kinds)
+
+
+def _files(summary: Summary) -> str:
+    return plural(len(summary.weight_files), "pickled file" if summary.pickled else "safetensors file")

@@ -1,0 +1,150 @@
+"""An engine that follows a script: the window's tests need neither files nor arithmetic."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterable
+from typing import Any
+
+from qtquant_app.core.checkpoint import Checkpoint
+from qtquant_app.core.errors import QtQuantError
+from qtquant_app.core.events import (
+    ChunkDone,
+    Event,
+    FileTransferred,
+    RunStarted,
+    ShardWritten,
+    StageChanged,
+    TensorDone,
+    TensorKept,
+    Verified,
+    Warned,
+)
+from qtquant_app.core.plan import Plan, RunOptions
+from qtquant_app.core.report import Coverage, ErrorSums, Mismatch, RunReport, TensorReport, VerifyReport
+from qtquant_app.gui.catalog import Catalog, Choice
+from qtquant_app.jobs.job import Work, once
+from tests.gui.inspect_samples import ScriptedVerbs, checkpoint
+
+CATALOG = Catalog(
+    formats=(
+        Choice("compressed-tensors", "compressed-tensors", bits=(2, 3, 4, 5, 6, 7, 8), readers=("vLLM",)),
+        Choice("qtquant", "QtQuant plain", bits=(2, 4, 8), readers=("qtquant_app.load",)),
+        Choice("other", "Other", available=False, reason="the library <b>other</b> is missing"),
+    ),
+    devices=("auto", "cpu", "cuda"),
+)
+
+SUMS = ErrorSums(1000, 1.0, 100.0, 99.0, 0.5)
+
+
+def report_of(plan: Plan, output: str, verified: bool = True) -> RunReport:
+    """What a run of `plan` reports."""
+    return RunReport(
+        output=output,
+        format=plan.format,
+        output_bytes=123_456_789,
+        bits_per_weight=4.125,
+        seconds=1.5,
+        peak_ram_bytes=0,
+        coverage=Coverage(len(plan.quantized), len(plan.tensors) - len(plan.quantized), 99.0),
+        tensors=tuple(TensorReport(t.name, t.scheme, t.bytes, SUMS) for t in plan.quantized if t.scheme),
+        verified=verified,
+        sha256={"model.safetensors": "0123456789abcdef" * 4, "config.json": "f" * 64},
+    )
+
+
+def events_of(plan: Plan) -> list[Event]:
+    """A whole run of `plan`, verified."""
+    size = 100
+    events: list[Event] = [RunStarted(len(plan.tensors), 2 * size * len(plan.tensors)), StageChanged("quantize")]
+    events.append(Warned("made-up", "a <i>made-up</i> warning"))
+    for tensor in plan.tensors:
+        events.append(ChunkDone(tensor.name, size))
+        if tensor.scheme is None:
+            events.append(TensorKept(tensor.name, size))
+        else:
+            events.append(TensorDone(TensorReport(tensor.name, tensor.scheme, tensor.bytes, SUMS)))
+    events += [ShardWritten("model.safetensors", 1000, "0" * 64), StageChanged("verify")]
+    for tensor in plan.tensors:
+        events.append(ChunkDone(tensor.name, size))
+        if tensor.scheme is not None:
+            events.append(Verified(TensorReport(tensor.name, tensor.scheme, tensor.bytes, SUMS)))
+    return [*events, StageChanged("finish"), FileTransferred("tokenizer.json", 10)]
+
+
+class Script(ScriptedVerbs):
+    """Opens anything, plans it, runs it, finds it verified; each step can be told to fail or to wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened: list[str] = []
+        self.options: list[RunOptions] = []
+        self.verified: list[tuple[str, str | None]] = []
+        self.open_error: QtQuantError | None = None
+        self.plan_error: QtQuantError | None = None
+        self.run_error: Exception | None = None
+        self.mismatches: tuple[Mismatch, ...] = ()
+        self.gate = threading.Event()
+        """A run holds after its tenth event until this is set."""
+        self.gate.set()
+        self.closed = threading.Event()
+        """Set when a run's generator was closed before its end."""
+
+    def catalog(self) -> Work:
+        return once(lambda: CATALOG)
+
+    def open(self, path: str) -> Work:
+        return once(lambda: self._open(path))
+
+    def plan(self, checkpoint: Checkpoint, *choices: Any, **more: Any) -> Work:
+        if self.plan_error is not None:
+            return once(_raiser(self.plan_error))
+        return super().plan(checkpoint, *choices, **more)
+
+    def run(self, plan: Plan, options: RunOptions) -> Work:
+        self.options.append(options)
+
+        def work() -> Generator[Event, None, RunReport]:
+            try:
+                for i, event in enumerate(events_of(plan)):
+                    while i > 10 and not self.gate.wait(0.005):
+                        yield ChunkDone("waiting", 0)
+                    if i > 20 and self.run_error is not None:
+                        raise self.run_error
+                    yield event
+            except GeneratorExit:
+                self.closed.set()
+                raise
+            return report_of(plan, options.output, options.verify == "full")
+
+        return work
+
+    def verify(self, folder: str, base: str | None) -> Work:
+        self.verified.append((folder, base))
+        return script([RunStarted(3, 30), ChunkDone("a", 30)], VerifyReport(1, 3, self.mismatches))
+
+    def _open(self, path: str) -> Checkpoint:
+        self.opened.append(path)
+        if self.open_error is not None:
+            raise self.open_error
+        return checkpoint()
+
+
+def script(events: Iterable[Event], result: object = None, error: BaseException | None = None) -> Work:
+    """Work that yields `events` and then returns `result` or raises `error`."""
+
+    def work() -> Generator[Event, None, Any]:
+        yield from events
+        if error is not None:
+            raise error
+        return result
+
+    return work
+
+
+def _raiser(error: Exception) -> Any:
+    def fail() -> None:
+        raise error
+
+    return fail

@@ -1,0 +1,133 @@
+"""The knobs of a scheme."""
+
+from __future__ import annotations
+
+import pytest
+from PySide6.QtCore import Qt
+from pytestqt.qtbot import QtBot
+
+from qtquant_app.core.scheme import Scheme
+from qtquant_app.gui.widgets.scheme_editor import SchemeEditor
+from qtquant_app.quant.methods import registry
+
+
+@pytest.fixture
+def editor(qtbot: QtBot) -> SchemeEditor:
+    editor = SchemeEditor()
+    qtbot.addWidget(editor)
+    editor.show()
+    return editor
+
+
+@pytest.fixture
+def changes(editor: SchemeEditor) -> list[Scheme]:
+    seen: list[Scheme] = []
+    editor.scheme_changed.connect(seen.append)
+    return seen
+
+
+def test_it_starts_at_the_default_scheme(editor: SchemeEditor) -> None:
+    assert editor.scheme == Scheme()
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        Scheme(),
+        Scheme(bits=2, group_size=48, symmetric=False, method="mse"),
+        Scheme(bits=8, strategy="channel", group_size=None, activations="int8"),
+        Scheme(bits=3, strategy="tensor", group_size=None),
+    ],
+)
+def test_a_scheme_put_in_is_shown_unchanged_and_announces_nothing(
+    editor: SchemeEditor, changes: list[Scheme], scheme: Scheme
+) -> None:
+    editor.set_scheme(scheme)
+    assert editor.scheme == scheme
+    assert editor._read() == scheme
+    assert not changes
+
+
+def test_each_knob_announces_its_change_once(editor: SchemeEditor, changes: list[Scheme]) -> None:
+    editor.bits_combo.setCurrentText("3")
+    editor.symmetric_check.setChecked(False)
+    editor.group_combo.setCurrentText("64")
+    assert changes == [
+        Scheme(bits=3),
+        Scheme(bits=3, symmetric=False),
+        Scheme(bits=3, symmetric=False, group_size=64),
+    ]
+
+
+def test_only_the_group_strategy_has_a_group_size(editor: SchemeEditor, changes: list[Scheme]) -> None:
+    editor.group_combo.setCurrentText("32")
+    editor.strategy_combo.setCurrentIndex(editor.strategy_combo.findData("channel"))
+    assert not editor.group_combo.isEnabled()
+    editor.strategy_combo.setCurrentIndex(editor.strategy_combo.findData("group"))
+    assert editor.group_combo.isEnabled()
+    assert [scheme.group_size for scheme in changes] == [32, None, 32]
+
+
+def test_int8_activations_fix_what_they_need_and_leaving_them_goes_back(
+    editor: SchemeEditor, changes: list[Scheme]
+) -> None:
+    editor.set_scheme(Scheme(bits=3, group_size=32, symmetric=False))
+    editor.activations_combo.setCurrentIndex(editor.activations_combo.findData("int8"))
+    assert editor.scheme == Scheme(bits=8, strategy="channel", group_size=None, activations="int8")
+    assert not editor.bits_combo.isEnabled()
+    editor.activations_combo.setCurrentIndex(editor.activations_combo.findData("none"))
+    assert editor.scheme == Scheme(bits=3, group_size=32, symmetric=False)
+    assert editor.bits_combo.isEnabled()
+    assert len(changes) == 2
+
+
+def test_a_group_size_counts_when_it_is_typed_out(qtbot: QtBot, editor: SchemeEditor, changes: list[Scheme]) -> None:
+    line = editor.group_combo.lineEdit()
+    assert line is not None
+    line.selectAll()
+    qtbot.keyClicks(line, "96")
+    assert not changes
+    qtbot.keyClick(line, Qt.Key.Key_Return)
+    assert [scheme.group_size for scheme in changes] == [96]
+
+
+def test_an_empty_group_size_goes_back_to_the_last_one(
+    qtbot: QtBot, editor: SchemeEditor, changes: list[Scheme]
+) -> None:
+    line = editor.group_combo.lineEdit()
+    assert line is not None
+    line.selectAll()
+    qtbot.keyClick(line, Qt.Key.Key_Delete)
+    line.clearFocus()
+    line.editingFinished.emit()
+    assert line.text() == "128"
+    assert not changes
+
+
+def test_what_this_version_lacks_is_greyed_out_with_its_reason(editor: SchemeEditor) -> None:
+    combo = editor.activations_combo
+    row = combo.findData("fp8")
+    assert not combo.model().flags(combo.model().index(row, 0)) & Qt.ItemFlag.ItemIsEnabled
+    assert "not available" in combo.itemData(row, Qt.ItemDataRole.ToolTipRole)
+
+
+def test_a_prefix_keeps_object_names_apart(qtbot: QtBot) -> None:
+    other = SchemeEditor("inspect")
+    qtbot.addWidget(other)
+    assert other.bits_combo.objectName() == "inspectBitsCombo"
+    assert SchemeEditor().bits_combo.objectName() == "bitsCombo"
+
+
+def test_a_method_that_does_not_work_per_tensor_gives_way_and_is_greyed_out(
+    editor: SchemeEditor, changes: list[Scheme]
+) -> None:
+    editor.set_scheme(Scheme(method="mse"))
+    editor.strategy_combo.setCurrentIndex(editor.strategy_combo.findData("tensor"))
+    assert editor.scheme == Scheme(strategy="tensor", group_size=None, method="rtn")
+    combo = editor.method_combo
+    assert not combo.model().flags(combo.model().index(combo.findData("mse"), 0)) & Qt.ItemFlag.ItemIsEnabled
+
+
+def test_every_method_of_the_registry_can_be_chosen(editor: SchemeEditor) -> None:
+    offered = {editor.method_combo.itemData(row) for row in range(editor.method_combo.count())}
+    assert offered == set(registry())

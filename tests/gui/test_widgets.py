@@ -1,0 +1,139 @@
+"""Small widgets: text that stays text, errors beside their cause, fields that hold still."""
+
+from __future__ import annotations
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
+from pytestqt.qtbot import QtBot
+
+from qtquant_app.core.errors import PlanError, QtQuantError
+from qtquant_app.gui.hints import window_hint
+from qtquant_app.gui.output_state import suggest
+from qtquant_app.gui.widgets.buttons import Button
+from qtquant_app.gui.widgets.details import DetailsDialog
+from qtquant_app.gui.widgets.error_panel import ErrorPanel
+from qtquant_app.gui.widgets.facts import Facts
+from qtquant_app.gui.widgets.icons import icon, picture
+from qtquant_app.gui.widgets.text import Elided, Text, mnemonic_safe, plain_tip
+from qtquant_app.jobs.job import internal
+from tests.gui.inspect_samples import checkpoint
+
+NASTY = "<img src=x onerror=alert(1)> & <b>bold</b>"
+
+
+def test_names_are_never_read_as_markup(qtbot: QtBot) -> None:
+    for label in (Text(NASTY), Elided(NASTY)):
+        qtbot.addWidget(label)
+        assert label.textFormat() is Qt.TextFormat.PlainText
+    assert plain_tip(NASTY) == "<qt>&lt;img src=x onerror=alert(1)&gt; &amp; &lt;b&gt;bold&lt;/b&gt;</qt>"
+    assert plain_tip("") == ""
+    assert mnemonic_safe("a & b") == "a && b"
+
+
+def test_a_long_text_is_shortened_and_whole_in_its_tooltip(qtbot: QtBot) -> None:
+    label = Elided("model.layers.0." + "x" * 200)
+    qtbot.addWidget(label)
+    label.resize(120, 20)
+    assert "…" in label.text()
+    assert label.full_text() in label.toolTip()
+    assert label.accessibleDescription() == label.full_text()
+    label.setText("short")
+    assert (label.text(), label.toolTip()) == ("short", "")
+
+
+def test_facts_show_values_beside_their_names(qtbot: QtBot) -> None:
+    facts = Facts(("Size", "Folder"), columns=2, elide=("Folder",))
+    qtbot.addWidget(facts)
+    facts.set("Size", "1 MB")
+    facts.set("Folder", "/a/b")
+    assert (facts.text("Size"), facts.text("Folder")) == ("1 MB", "/a/b")
+    with pytest.raises(KeyError):
+        facts.set("Colour", "blue")
+
+
+def test_an_error_panel_hides_until_there_is_an_error(qtbot: QtBot) -> None:
+    panel = ErrorPanel("panel")
+    qtbot.addWidget(panel)
+    assert panel.isHidden()
+    panel.show_error(PlanError("group size 48 does not divide", hint="use --group-size 32"))
+    assert panel.text() == "Group size 48 does not divide\nUse group size 32"
+    assert panel.accessibleName() == "Error: group size 48 does not divide"
+    panel.show_error(None)
+    assert panel.isHidden()
+    assert panel.text() == ""
+
+
+def test_a_name_at_the_start_of_a_sentence_keeps_its_spelling(qtbot: QtBot) -> None:
+    panel = ErrorPanel("panel")
+    qtbot.addWidget(panel)
+    panel.show_error(PlanError("model.norm.weight holds a NaN"))
+    assert panel.text() == "model.norm.weight holds a NaN"
+
+
+def test_the_cause_of_an_error_can_be_read_and_copied(qtbot: QtBot) -> None:
+    panel = ErrorPanel("panel")
+    qtbot.addWidget(panel)
+    panel.show_error(internal(ValueError("deep")))
+    panel.show()
+    panel._details.click()
+    dialog = panel.findChild(DetailsDialog)
+    assert dialog is not None
+    dialog._copy()
+    assert "ValueError: deep" in QGuiApplication.clipboard().text()
+
+
+def test_hints_speak_of_the_window_and_not_of_options() -> None:
+    assert "untick" in window_hint(QtQuantError("x", hint="use --resume", code="other-plan"))
+    assert window_hint(QtQuantError("x", hint="leave it with --ignore a.b", code="non-finite")) == (
+        "leave it with the ignore pattern a.b"
+    )
+    assert window_hint(QtQuantError("x", hint="use --bits 4", code="scheme")) == "use bits 4"
+    assert window_hint(QtQuantError("x")) == ""
+
+
+def test_every_drawing_is_tinted(qtbot: QtBot) -> None:
+    from qtquant_app.assets import resource
+
+    names = sorted(path.stem for path in resource("icons").glob("*.svg"))
+    assert {"source", "inspect", "recipe", "run", "publish", "qtquant"} <= set(names)
+    red = Qt.GlobalColor.red
+    for name in names:
+        image = picture(name, _color(red), 2).toImage()
+        painted = [image.pixelColor(x, y) for x in range(image.width()) for y in range(image.height())]
+        opaque = [color for color in painted if color.alpha() > 250]
+        assert opaque, name
+        if name != "qtquant":
+            assert all((color.red(), color.green()) == (255, 0) for color in opaque), name
+    assert not icon("run").isNull()
+
+
+def _color(which: Qt.GlobalColor) -> object:
+    from PySide6.QtGui import QColor
+
+    return QColor(which)
+
+
+def test_a_button_is_called_by_its_words(qtbot: QtBot) -> None:
+    button = Button("&Open folder…", "open", name="b", tip="Ctrl+O")
+    qtbot.addWidget(button)
+    assert (button.accessibleName(), button.accessibleDescription()) == ("Open folder", "Ctrl+O")
+
+
+@pytest.mark.parametrize(
+    ("label", "folder"),
+    [
+        ("sample", "sample-w4-g128-sym"),
+        ("/models/Qwen3 0.6B/", "Qwen3-0.6B-w4-g128-sym"),
+        ("C:\\models\\tiny.safetensors", "tiny-w4-g128-sym"),
+        ("org/name", "name-w4-g128-sym"),
+        ("..", "model-w4-g128-sym"),
+    ],
+)
+def test_an_output_folder_is_named_after_checkpoint_and_scheme(label: str, folder: str) -> None:
+    from dataclasses import replace
+    from pathlib import Path
+
+    from qtquant_app.core.recipe import Recipe
+
+    assert suggest(replace(checkpoint(1), label=label), Recipe(), "/out") == str(Path("/out") / folder)
