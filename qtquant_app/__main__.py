@@ -1,8 +1,6 @@
 """`python -m qtquant_app` is `qtquant`."""
 
-import sys
-
-from qtquant_app.cli.main import main
+from qtquant_app.cli.main import console
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console()

@@ -7,13 +7,16 @@ import os
 import shutil
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from numpy.typing import NDArray
 
 from qtquant_app.core.errors import PlanError, WriteError
 from qtquant_app.core.plan import OutFile
 from qtquant_app.engine.journal import NAME as JOURNAL
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 RECORD = "qtquant.json"
 """The file that says what the folder holds and how it was made; only folders with it are ever replaced."""
@@ -87,7 +90,7 @@ class OutputFolder:
         try:
             handle = self._handle(file)
             handle.seek(offset)
-            view = memoryview(data).cast("B")
+            view = memoryview(cast("Buffer", data)).cast("B")
             while view:
                 view = view[handle.write(view) or 0 :]
         except OSError as error:

@@ -51,4 +51,5 @@ def colour_map() -> NDArray[np.uint8]:
     )
     linear = np.clip((lab @ to_lms.T) ** 3 @ to_rgb.T, 0, 1)
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.rint(255 * encoded).astype(np.uint8)
+    colours: NDArray[np.uint8] = np.rint(255 * encoded).astype(np.uint8)
+    return colours

@@ -179,9 +179,7 @@ def _parts(
     first = next(tools.spans(tensor))
     step = max(grid.rows_per_cell, first[1] // grid.rows_per_cell * grid.rows_per_cell)
     for start in range(0, grid.rows, step):
-        yield partial(
-            _part, tools, tensor, scheme, grid, fixed, extremes, bins, start, min(start + step, grid.rows)
-        )
+        yield partial(_part, tools, tensor, scheme, grid, fixed, extremes, bins, start, min(start + step, grid.rows))
 
 
 def _part(
@@ -239,7 +237,8 @@ def _assemble(
         map_columns_per_cell=grid.columns_per_cell,
         channel_relative_error=_ratio(errors.square_error, errors.square_weight),
         group_relative_error=_ratio(
-            np.sum([part.column_error for part in parts], axis=0), np.sum([part.column_weight for part in parts], axis=0)
+            np.sum([part.column_error for part in parts], axis=0),
+            np.sum([part.column_weight for part in parts], axis=0),
         ),
     )
 
@@ -249,10 +248,12 @@ def _levels(scheme: Scheme, scale: NDArray[np.float32], zero: NDArray[np.uint8] 
     flat = scale.reshape(-1)
     middle = int(np.argpartition(flat, flat.size // 2)[flat.size // 2])
     shift = scheme.levels // 2 if zero is None else int(zero.reshape(-1)[middle])
-    return ((np.arange(scheme.levels) - shift) * flat[middle]).astype(np.float32)
+    levels: NDArray[np.float32] = ((np.arange(scheme.levels) - shift) * flat[middle]).astype(np.float32)
+    return levels
 
 
 def _ratio(error: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float32]:
     """sqrt(error / weight); 0 where there is neither."""
     safe = np.where(weight > 0, weight, 1.0)
-    return np.sqrt(np.where(weight > 0, error / safe, 0.0)).astype(np.float32)
+    ratio: NDArray[np.float32] = np.sqrt(np.where(weight > 0, error / safe, 0.0)).astype(np.float32)
+    return ratio

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
 from qtquant_app.core.errors import SourceError
 from qtquant_app.formats.base import raw_dtype
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 
 class RangeReader:
@@ -24,7 +27,7 @@ class RangeReader:
         self._open: list[io.FileIO] = []
         self._lock = threading.Lock()
 
-    def __enter__(self) -> RangeReader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -46,7 +49,7 @@ class RangeReader:
         try:
             handle = self._handle(file)
             handle.seek(offset)
-            view, done = memoryview(buffer), 0
+            view, done = memoryview(cast("Buffer", buffer)), 0
             while done < nbytes:
                 got = handle.readinto(view[done:nbytes])
                 if not got:

@@ -11,7 +11,7 @@ import os
 import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from qtquant_app.core.checkpoint import TensorInfo
 from qtquant_app.core.dtypes import ITEM_BITS, nbytes
@@ -101,7 +101,7 @@ def _fields(name: str, entry: object, file: str) -> tuple[str, tuple[int, ...], 
     return dtype, tuple(shape), (offsets[0], offsets[1])
 
 
-def _naturals(value: Any) -> bool:
+def _naturals(value: object) -> TypeGuard[list[int]]:
     return isinstance(value, list) and all(type(item) is int and 0 <= item < 1 << 63 for item in value)
 
 

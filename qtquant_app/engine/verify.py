@@ -242,7 +242,13 @@ def verify(folder: str | Path, base: str | Path | None = None) -> Generator[Even
 
 
 def _recorded_plan(record: Mapping[str, Any], root: Path) -> Plan:
-    blank = {"texts": {}, "max_memory": None, "peak_ram_bytes": 0, "peak_device_bytes": 0, "seconds_estimate": 0.0}
+    blank: dict[str, Any] = {
+        "texts": {},
+        "max_memory": None,
+        "peak_ram_bytes": 0,
+        "peak_device_bytes": 0,
+        "seconds_estimate": 0.0,
+    }
     try:
         return Plan.from_json({**blank, **record["plan"], "device": "cpu"})
     except (KeyError, TypeError, ValueError, QtQuantError) as error:

@@ -46,7 +46,9 @@ def _on_disk(folder: Path) -> int:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda s: s.label)
-def test_what_is_planned_is_written_and_verified_against_the_source(source: Path, tmp_path: Path, scheme: Scheme) -> None:
+def test_what_is_planned_is_written_and_verified_against_the_source(
+    source: Path, tmp_path: Path, scheme: Scheme
+) -> None:
     plan = plan_for(source, scheme)
     events, report = finish(run(plan, RunOptions(str(tmp_path / "out"))))
     assert plan.output_bytes == report.output_bytes == _on_disk(tmp_path / "out")
@@ -82,7 +84,10 @@ def test_predicted_bytes_are_the_bytes_written_for_any_shape_and_scheme(
     tensors = {"a.q_proj.weight": torch.randn(shape).to(dtype), "a.q_proj.bias": torch.randn(shape[0]).to(dtype)}
     write_checkpoint(folder / "m", tensors, {"model_type": "unknown"})
     scheme = Scheme(
-        bits=bits, group_size=group if strategy == "group" else None, symmetric=symmetric, strategy=strategy  # type: ignore[arg-type]
+        bits=bits,
+        group_size=group if strategy == "group" else None,
+        symmetric=symmetric,
+        strategy=strategy,  # type: ignore[arg-type]
     )
     try:
         plan = plan_for(folder / "m", scheme, format)
@@ -162,9 +167,7 @@ for _ in run(plan_for({source!r}), RunOptions({output!r}, resume=True)):
 
 def test_a_killed_run_resumes_to_the_same_bytes(source: Path, tmp_path: Path) -> None:
     whole = quantize(source, tmp_path / "whole")
-    script = _KILLED.format(
-        repo=str(Path(__file__).parents[2]), source=str(source), output=str(tmp_path / "out")
-    )
+    script = _KILLED.format(repo=str(Path(__file__).parents[2]), source=str(source), output=str(tmp_path / "out"))
     for delay in (0.02, 0.1, 0.15):
         child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
         assert child.stdout is not None and child.stdout.readline() == b"ready\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from PySide6.QtCore import QEvent, QSize, Qt
-from PySide6.QtGui import QFont, QPalette, QResizeEvent
+from PySide6.QtGui import QColor, QFont, QPalette, QResizeEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy
 
 from qtquant_app.gui.theme import colors, tabular
@@ -43,6 +43,7 @@ class Text(QLabel):
         warning: bool = False,
     ) -> None:
         super().__init__(text)
+        self._shade: QColor | None = None
         self._tone = "muted" if muted else "warn" if warning else "text"
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setWordWrap(wrap)
@@ -66,13 +67,17 @@ class Text(QLabel):
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
-        if event.type() == QEvent.Type.ApplicationPaletteChange:
+        if event.type() == QEvent.Type.PaletteChange:
             self._recolor()
 
     def _recolor(self) -> None:
         palette = QPalette()
-        if self._tone != "text":
-            palette.setColor(QPalette.ColorRole.WindowText, getattr(colors(palette), self._tone))
+        shade: QColor | None = getattr(colors(palette), self._tone) if self._tone != "text" else None
+        if shade == self._shade:  # setting a palette ends up here again
+            return
+        self._shade = shade
+        if shade is not None:
+            palette.setColor(QPalette.ColorRole.WindowText, shade)
         self.setPalette(palette)
 
 

@@ -1,0 +1,48 @@
+"""Writes the format and method tables of README.md from the registries.
+
+usage: python tools/tables.py        (rewrites README.md between its table markers)
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from qtquant_app.formats import registry as formats
+from qtquant_app.quant.methods import registry as methods
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def format_table() -> str:
+    """The formats, as Markdown."""
+    rows = ["| format | bits | loaded by | what it is |", "|---|---|---|---|"]
+    for entry in formats().values():
+        bits = ", ".join(map(str, entry.bits))
+        rows.append(f"| `{entry.name}` | {bits} | {'; '.join(entry.readers)} | {entry.description} |")
+    return "\n".join(rows)
+
+
+def method_table() -> str:
+    """The methods, as Markdown."""
+    rows = ["| method | calibration | what it does |", "|---|---|---|"]
+    for method in methods().values():
+        needs = "needed" if method.needs_calibration else "none"
+        rows.append(f"| `{method.name}` | {needs} | {method.description} |")
+    return "\n".join(rows)
+
+
+def with_tables(text: str) -> str:
+    """`text` with what stands between its markers made anew."""
+    for name, table in (("formats", format_table()), ("methods", method_table())):
+        marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        text = marked.sub(lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text)  # type: ignore[misc]
+    return text
+
+
+def main() -> None:
+    README.write_text(with_tables(README.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
