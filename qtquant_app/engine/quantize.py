@@ -67,11 +67,19 @@ def _run(plan: Plan, options: RunOptions) -> Generator[Event, None, RunReport]:
     past = _past(plan, output, options)
     check_disk(output, plan.disk_bytes - _already_there(output) if past else plan.disk_bytes)
     state, out = _State(plan, checkpoint, past), OutputFolder(output)
-    with open_tools(checkpoint, find(plan.format), plan.device, options.threads, plan.max_memory) as tools:
-        yield from _quantize(state, out, tools, options)
-        if options.verify != "none":
-            yield StageChanged("verify")
-            yield from compare_with_source(tools, out.partial, plan, state.errors, quick=options.verify == "quick")
+    committer = Committer(out, _begin(state, out))
+    try:
+        with open_tools(checkpoint, find(plan.format), plan.device, options.threads, plan.max_memory) as tools:
+            yield from _quantize(state, out, tools, committer, options)
+            if options.verify != "none":
+                # Verification reads while the last files are still being hashed.
+                yield StageChanged("verify")
+                yield from compare_with_source(tools, out.partial, plan, state.errors, quick=options.verify == "quick")
+        yield StageChanged("write")
+        yield from _written(state, committer, wait=True)
+    finally:
+        out.close()
+        committer.close()
     yield StageChanged("finish")
     yield from _finish(state, out, options)
     return _report(state, output, options, monotonic() - started)
@@ -120,7 +128,8 @@ def _already_there(output: Path) -> int:
     return sum(path.stat().st_size for path in partial_of(output).iterdir() if path.is_file())
 
 
-def _quantize(state: _State, out: OutputFolder, tools: Tools, options: RunOptions) -> Generator[Event, None, None]:
+def _begin(state: _State, out: OutputFolder) -> Journal:
+    """The journal of a new run, or of the one that is gone on with."""
     journal = Journal(out.partial)
     if state.past is None:
         out.create()
@@ -128,6 +137,12 @@ def _quantize(state: _State, out: OutputFolder, tools: Tools, options: RunOption
     else:
         journal.resume()
     _restore(state)
+    return journal
+
+
+def _quantize(
+    state: _State, out: OutputFolder, tools: Tools, committer: Committer, options: RunOptions
+) -> Generator[Event, None, None]:
     total = sum(t.source_bytes for t in state.plan.tensors if t.name not in state.done and t.bytes)
     if options.verify == "full":
         total += sum(t.source_bytes for t in state.plan.tensors if t.bytes)
@@ -135,15 +150,8 @@ def _quantize(state: _State, out: OutputFolder, tools: Tools, options: RunOption
     for warning in state.plan.warnings:
         yield Warned(warning.code, warning.text)
     yield StageChanged("quantize")
-    committer = Committer(out, journal)
-    try:
-        _allocate(state, out)
-        yield from _tensors(state, out, tools, committer)
-        yield StageChanged("write")
-        yield from _written(state, committer, wait=True)
-    finally:
-        out.close()
-        committer.close()
+    _allocate(state, out)
+    yield from _tensors(state, out, tools, committer)
 
 
 def _restore(state: _State) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QGuiApplication, QPalette
+from PySide6.QtWidgets import QApplication, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
 from qtquant_app.core.errors import PlanError, QtQuantError
 from qtquant_app.gui.hints import window_hint
 from qtquant_app.gui.output_state import suggest
+from qtquant_app.gui.theme import ThemeName, apply_theme, colors
 from qtquant_app.gui.widgets.buttons import Button
 from qtquant_app.gui.widgets.details import DetailsDialog
 from qtquant_app.gui.widgets.error_panel import ErrorPanel
@@ -112,6 +114,49 @@ def _color(which: Qt.GlobalColor) -> object:
     from PySide6.QtGui import QColor
 
     return QColor(which)
+
+
+def test_a_live_change_of_theme_recolours_words_and_drawings_inside_a_window(qtbot: QtBot, qapp: QApplication) -> None:
+    apply_theme(qapp, ThemeName.LIGHT)
+    window = QWidget()
+    layout = QVBoxLayout(window)
+    muted, plain, toned = Text("m", muted=True), Text("p"), Text("t")
+    toned.set_tone("bad")
+    button, primary = Button("Play", "play"), Button("Go", "play", primary=True)
+    for widget in (muted, plain, toned, button, primary):
+        layout.addWidget(widget)
+    qtbot.addWidget(window)
+    window.show()
+    for theme in (ThemeName.DARK, ThemeName.LIGHT):
+        apply_theme(qapp, theme)
+        qapp.processEvents()
+        tones = colors(qapp.palette())
+        assert tones.dark is (theme is ThemeName.DARK)
+        for label, shade in ((muted, tones.muted), (plain, tones.text), (toned, tones.bad)):
+            assert label.palette().color(QPalette.ColorRole.WindowText).name() == shade.name()
+        for pressed, shade in ((button, tones.text), (primary, tones.on_accent)):
+            drawn = pressed.icon().pixmap(20, 20).toImage()
+            painted = [drawn.pixelColor(x, y) for x in range(drawn.width()) for y in range(drawn.height())]
+            assert {color.name() for color in painted if color.alpha() == 255} == {shade.name()}
+
+
+def test_a_text_in_an_unchanged_theme_sets_its_palette_once(qtbot: QtBot, qapp: QApplication) -> None:
+    apply_theme(qapp, ThemeName.LIGHT)
+    calls: list[QPalette] = []
+
+    class Counting(Text):
+        def setPalette(self, palette: QPalette) -> None:
+            calls.append(palette)
+            super().setPalette(palette)
+
+    label = Counting("m", muted=True)
+    qtbot.addWidget(label)
+    label.show()
+    label.set_tone("muted")
+    assert len(calls) == 1
+    apply_theme(qapp, ThemeName.DARK)
+    qapp.processEvents()
+    assert len(calls) == 2
 
 
 def test_a_button_is_called_by_its_words(qtbot: QtBot) -> None:
