@@ -7,8 +7,8 @@ from collections.abc import Generator
 from time import monotonic
 from typing import TypeVar
 
-from qtquant_app.cli.units import seconds, size
 from qtquant_app.core.events import ChunkDone, Event, RunStarted, StageChanged, Warned
+from qtquant_app.core.quantities import duration_text, rate_text
 
 T = TypeVar("T")
 
@@ -50,9 +50,9 @@ class Bar:
         self._drawn = now
         part = min(1.0, self._done / self._total) if self._total else 0.0
         elapsed = now - self._started
-        left = f"ETA {seconds(elapsed * (1 - part) / part)}" if part else ""
+        left = f"ETA {duration_text(elapsed * (1 - part) / part)}" if part else ""
         filled = "=" * round(part * _WIDTH)
-        rate = f"{size(self._done / elapsed)}/s" if elapsed else ""
+        rate = rate_text(self._done / elapsed) if elapsed else ""
         name = printable(tensor)[-40:]
         sys.stderr.write(f"\r\x1b[K{self._stage:8} [{filled:{_WIDTH}}] {part:4.0%} {rate} {left} {name}")
         sys.stderr.flush()

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qtquant_app.cli.progress import printable
-from qtquant_app.cli.units import count, seconds, size
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.plan import Plan
+from qtquant_app.core.quantities import bytes_text, decibels, duration_text, figure, parameters_text, percent, plural
 from qtquant_app.core.report import RunReport, TensorReport, VerifyReport
 
 if TYPE_CHECKING:
@@ -34,14 +34,13 @@ def table(rows: Iterable[Sequence[object]], right: Sequence[int] = ()) -> None:
 
 
 def checkpoint(found: Checkpoint) -> None:
-    dtypes = Counter(t.dtype for t in found.tensors)
-    print(f"{printable(found.label)}: {found.architecture or 'unknown architecture'}")
-    print(
-        f"{count(found.parameters)} parameters, {size(found.nbytes)} in {len(found.weight_files)} files, {dict(dtypes)}"
-    )
+    dtypes = Counter(tensor.dtype for tensor in found.tensors)
+    held = ", ".join(f"{plural(number, 'tensor')} of {dtype}" for dtype, number in dtypes.most_common())
+    print(f"{printable(found.label)}: {printable(found.architecture) or 'unknown architecture'}")
+    print(f"{parameters_text(found.parameters)} parameters, {bytes_text(found.nbytes)}; {held}")
     table(
         [("tensor", "kind", "shape", "dtype", "bytes")]
-        + [(t.name, t.kind.value, "x".join(map(str, t.shape)), t.dtype, size(t.nbytes)) for t in found.tensors],
+        + [(t.name, t.kind.value, "x".join(map(str, t.shape)), t.dtype, bytes_text(t.nbytes)) for t in found.tensors],
         right=(4,),
     )
 
@@ -52,13 +51,13 @@ def preview(found: Preview) -> None:
         [
             ("layer", found.layer),
             ("scheme", found.scheme.label),
-            ("SQNR", f"{errors.sqnr_db:.2f} dB"),
-            ("relative error", f"{errors.relative_error:.4%}"),
-            ("MSE", f"{errors.mse:.4g}"),
-            ("max error", f"{errors.max_error:.4g}"),
+            ("SQNR", decibels(errors.sqnr_db)),
+            ("relative error", percent(errors.relative_error)),
+            ("MSE", figure(errors.mse)),
+            ("max error", figure(errors.max_error)),
             ("cosine", f"{errors.cosine:.6f}"),
             ("bits per weight", f"{found.bits_per_weight:.3f}"),
-            ("size", size(found.bytes)),
+            ("size", bytes_text(found.bytes)),
         ]
     )
 
@@ -69,15 +68,18 @@ def plan(made: Plan) -> None:
     table(
         [
             ("quantized", f"{quantized} of {len(made.tensors)} tensors"),
-            ("size", f"{size(made.source_bytes)} -> {size(made.output_bytes)} ({made.output_bytes:,} bytes exactly)"),
+            (
+                "size",
+                f"{bytes_text(made.source_bytes)} -> {bytes_text(made.output_bytes)} ({made.output_bytes:,} bytes exactly)",
+            ),
             ("bits per weight", f"{made.bits_per_weight:.3f}"),
-            ("files carried over", f"{len(made.copied)}, {size(made.copied_bytes)}"),
-            ("memory", f"{size(made.peak_ram_bytes)} RAM, {size(made.peak_device_bytes)} on {made.device}"),
-            ("time", f"about {seconds(made.seconds_estimate)}"),
+            ("files carried over", f"{len(made.copied)}, {bytes_text(made.copied_bytes)}"),
+            ("memory", f"{bytes_text(made.peak_ram_bytes)} RAM, {bytes_text(made.peak_device_bytes)} on {made.device}"),
+            ("time", f"about {duration_text(made.seconds_estimate)}"),
         ]
     )
     for rule in made.rules:
-        print(f"rule {printable(rule.pattern)}: {rule.matches} tensors, {size(rule.bytes)}")
+        print(f"rule {printable(rule.pattern)}: {rule.matches} tensors, {bytes_text(rule.bytes)}")
     for warning in made.warnings:
         print(f"warning: {warning.text}")
 
@@ -86,9 +88,9 @@ def report(done: RunReport) -> None:
     table(
         [
             ("saved", done.output),
-            ("size", f"{size(done.output_bytes)}, {done.bits_per_weight:.3f} bits per weight"),
+            ("size", f"{bytes_text(done.output_bytes)}, {done.bits_per_weight:.3f} bits per weight"),
             ("quantized", f"{done.coverage.quantized} tensors, {done.coverage.kept} kept as they are"),
-            ("time", f"{seconds(done.seconds)}, {size(done.peak_ram_bytes)} RAM"),
+            ("time", f"{duration_text(done.seconds)}, {bytes_text(done.peak_ram_bytes)} RAM"),
             ("verified", "yes, every tensor reopened and compared" if done.verified else "no"),
         ]
     )
@@ -97,7 +99,7 @@ def report(done: RunReport) -> None:
 
 def _worst(tensors: Sequence[TensorReport]) -> None:
     ranked = sorted(tensors, key=lambda t: t.errors.sqnr_db)[:_WORST]
-    rows = [(t.name, t.scheme.label, f"{t.errors.sqnr_db:.2f} dB", f"{t.errors.relative_error:.3%}") for t in ranked]
+    rows = [(t.name, t.scheme.label, decibels(t.errors.sqnr_db), percent(t.errors.relative_error)) for t in ranked]
     print("largest errors:")
     table(rows, right=(2, 3))
 

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Sizes as people write them."""
 
 from __future__ import annotations
 
@@ -6,34 +6,6 @@ from qtquant_app.core.errors import UsageError
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BINARY = {"KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30, "TI": 1 << 40}
-
-
-def size(count: float) -> str:
-    """Bytes in decimal units: `4.20 GB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(count) < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
-
-
-def count(number: float) -> str:
-    """A number of things: `135 M`."""
-    for unit in ("", " k", " M", " G"):
-        if abs(number) < 1000:
-            return f"{number:.3g}{unit}" if unit else f"{number:.0f}"
-        number /= 1000
-    return f"{number:.3g} T"
-
-
-def seconds(duration: float) -> str:
-    """`0.8 s`, `3 min 20 s`, `2 h 5 min`."""
-    if duration < 60:
-        return f"{duration:.1f} s"
-    minutes, rest = divmod(round(duration), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def parse_size(text: str) -> int:

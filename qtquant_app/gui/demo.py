@@ -13,9 +13,9 @@ from PySide6.QtCore import QElapsedTimer, QTimer
 from PySide6.QtWidgets import QApplication, QComboBox
 
 from qtquant_app.core.errors import QtQuantError
+from qtquant_app.core.quantities import bytes_text, decibels
 from qtquant_app.core.report import ErrorSums, RunReport
 from qtquant_app.gui.display import check_display, has_display
-from qtquant_app.gui.quantities import bytes_text, decibels
 from qtquant_app.gui.runner import RunState
 from qtquant_app.gui.steps import Step
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from qtquant_app.gui.figures import plural, share_text
+from qtquant_app.core.quantities import plural, share_text
 from qtquant_app.gui.runner import RunState
 from qtquant_app.gui.session import Session
 

@@ -292,6 +292,13 @@ def test_a_write_that_fails_names_the_file_and_can_be_resumed(
     assert report.verified and weight_bytes(tmp_path / "out") == weight_bytes(tmp_path / "whole")
 
 
+def test_a_quick_verification_reads_a_chunk_of_every_tensor_and_claims_no_more(source: Path, tmp_path: Path) -> None:
+    events, report = finish(run(plan_for(source), RunOptions(str(tmp_path / "out"), verify="quick")))
+    assert not report.verified
+    assert len([e for e in events if isinstance(e, Verified)]) == 14
+    assert json.loads((tmp_path / "out/qtquant.json").read_text())["verified"] == "quick"
+
+
 def test_every_error_is_one_of_ours(source: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(QtQuantError):

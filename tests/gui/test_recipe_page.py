@@ -15,10 +15,10 @@ from pytestqt.qtbot import QtBot
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import PlanError
 from qtquant_app.core.plan import Plan, PlanWarning, RulePlan
+from qtquant_app.core.quantities import NOTHING
 from qtquant_app.core.recipe import Recipe, Rule
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.gui.pages.recipe import RecipePage
-from qtquant_app.gui.quantities import NOTHING
 from qtquant_app.gui.session import Session
 from qtquant_app.gui.settings import Settings
 from qtquant_app.jobs.job import Work, once

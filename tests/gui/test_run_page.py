@@ -11,11 +11,11 @@ from pytestqt.qtbot import QtBot
 
 from qtquant_app.core.errors import PlanError, WriteError
 from qtquant_app.core.plan import Plan
+from qtquant_app.core.quantities import NOTHING
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.gui.hints import RESUME
 from qtquant_app.gui.pages.run import STEPS, RunPage, progress_words
 from qtquant_app.gui.progress import Progress
-from qtquant_app.gui.quantities import NOTHING
 from qtquant_app.gui.runner import RunState
 from qtquant_app.gui.session import Session
 from qtquant_app.gui.settings import Settings

@@ -13,12 +13,12 @@ from pytestqt.qtbot import QtBot
 
 from qtquant_app.core.events import TensorDone, Verified
 from qtquant_app.core.plan import Plan
+from qtquant_app.core.quantities import NOTHING
 from qtquant_app.core.report import ErrorSums, TensorReport
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.gui.models.job_table import JobTable
 from qtquant_app.gui.models.plan_table import PLAN_COLUMNS
 from qtquant_app.gui.models.rows import Column, RowsModel
-from qtquant_app.gui.quantities import NOTHING
 from qtquant_app.gui.widgets.table import Table
 from tests.gui.inspect_samples import checkpoint, plan_for
 

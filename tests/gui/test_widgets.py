@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QGuiApplication, QPalette
+from PySide6.QtGui import QColor, QGuiApplication, QPalette
 from PySide6.QtWidgets import QApplication, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
@@ -110,9 +110,7 @@ def test_every_drawing_is_tinted(qtbot: QtBot) -> None:
     assert not icon("run").isNull()
 
 
-def _color(which: Qt.GlobalColor) -> object:
-    from PySide6.QtGui import QColor
-
+def _color(which: Qt.GlobalColor) -> QColor:
     return QColor(which)
 
 
@@ -142,10 +140,10 @@ def test_a_live_change_of_theme_recolours_words_and_drawings_inside_a_window(qtb
 
 def test_a_text_in_an_unchanged_theme_sets_its_palette_once(qtbot: QtBot, qapp: QApplication) -> None:
     apply_theme(qapp, ThemeName.LIGHT)
-    calls: list[QPalette] = []
+    calls: list[object] = []
 
     class Counting(Text):
-        def setPalette(self, palette: QPalette) -> None:
+        def setPalette(self, palette: QPalette | Qt.GlobalColor | QColor) -> None:
             calls.append(palette)
             super().setPalette(palette)
 

@@ -10,10 +10,9 @@ from PySide6.QtCore import QObject, Qt
 
 from qtquant_app.core.events import Event, TensorDone, Verified
 from qtquant_app.core.plan import Plan
+from qtquant_app.core.quantities import NOTHING, bytes_text, decibels, share_text
 from qtquant_app.core.report import TensorReport
-from qtquant_app.gui.figures import share_text
 from qtquant_app.gui.models.rows import Column, RowsModel
-from qtquant_app.gui.quantities import NOTHING, bytes_text, decibels
 
 
 @dataclass(slots=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from qtquant_app.core.plan import TensorPlan
+from qtquant_app.core.quantities import bytes_text, shape_text
 from qtquant_app.gui.models.rows import Column
-from qtquant_app.gui.quantities import bytes_text, shape_text
 
 
 def _what(tensor: TensorPlan) -> str:

@@ -11,10 +11,10 @@ from PySide6.QtCore import QAbstractItemModel, QModelIndex, QObject, QPersistent
 
 from qtquant_app.core.checkpoint import TensorInfo
 from qtquant_app.core.plan import Plan
+from qtquant_app.core.quantities import bytes_text, decibels, shape_text
 from qtquant_app.core.report import ErrorSums
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.gui.models.tensor_nodes import KEEP, Node, build, natural, predicate, summarize
-from qtquant_app.gui.quantities import bytes_text, decibels, shape_text
 
 Index = QModelIndex | QPersistentModelIndex
 Role = Qt.ItemDataRole

@@ -8,10 +8,9 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QStackedWidget, QVBoxLay
 
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import QtQuantError
+from qtquant_app.core.quantities import NOTHING, bytes_text, duration_text, plural
 from qtquant_app.core.report import RunReport
-from qtquant_app.gui.figures import duration_text, plural
 from qtquant_app.gui.models.rows import Column, RowsModel
-from qtquant_app.gui.quantities import NOTHING, bytes_text
 from qtquant_app.gui.saved import Saved, from_report, read_saved
 from qtquant_app.gui.session import Session
 from qtquant_app.gui.settings import Settings

@@ -11,13 +11,12 @@ from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import QtQuantError
 from qtquant_app.core.events import Event
 from qtquant_app.core.plan import Plan, RunOptions
+from qtquant_app.core.quantities import bytes_text, duration_text, rate_text, share_text
 from qtquant_app.core.report import RunReport
 from qtquant_app.gui.catalog import Catalog
-from qtquant_app.gui.figures import duration_text, rate_text, share_text
 from qtquant_app.gui.models.job_table import JobTable
 from qtquant_app.gui.output_state import default_parent, suggest
 from qtquant_app.gui.progress import Progress
-from qtquant_app.gui.quantities import bytes_text
 from qtquant_app.gui.runner import RunState
 from qtquant_app.gui.session import Session
 from qtquant_app.gui.settings import Settings

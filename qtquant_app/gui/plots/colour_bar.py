@@ -6,9 +6,9 @@ from PySide6.QtCore import QEvent, QRectF, QSize, Qt
 from PySide6.QtGui import QImage, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
+from qtquant_app.core.quantities import figure
 from qtquant_app.gui.plots.base import axis_font
 from qtquant_app.gui.plots.colors import SHADES, Theme
-from qtquant_app.gui.quantities import figure
 
 BAR = 12
 MARGIN = 6

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QGridLayout, QSizePolicy, QVBoxLayout, QWidget
 
+from qtquant_app.core.quantities import decibels, figure, percent, stretch_text
 from qtquant_app.gui.plots.colour_bar import ColourBar
 from qtquant_app.gui.plots.error_map import Cell, ErrorMap, Grid
 from qtquant_app.gui.plots.profile import Profile
-from qtquant_app.gui.quantities import decibels, figure, percent, stretch_text
 from qtquant_app.gui.widgets.text import Text
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from qtquant_app.core.errors import QtQuantError
+from qtquant_app.core.quantities import shape_text
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.gui.plots.error_view import ErrorView
 from qtquant_app.gui.plots.histogram import HistogramPlot
-from qtquant_app.gui.quantities import shape_text
 from qtquant_app.gui.theme import GRID
 from qtquant_app.gui.widgets.placeholder import Placeholder
 from qtquant_app.gui.widgets.text import Elided, Text

@@ -5,8 +5,7 @@ from __future__ import annotations
 from PySide6.QtWidgets import QVBoxLayout
 
 from qtquant_app.core.plan import Plan
-from qtquant_app.gui.figures import duration_text, plural, share_text
-from qtquant_app.gui.quantities import NOTHING, bytes_text
+from qtquant_app.core.quantities import NOTHING, bytes_text, duration_text, plural, share_text
 from qtquant_app.gui.theme import GRID
 from qtquant_app.gui.widgets.card import Card
 from qtquant_app.gui.widgets.facts import Facts

@@ -33,8 +33,8 @@ from PySide6.QtWidgets import (
 
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import UsageError
+from qtquant_app.core.quantities import TIMES
 from qtquant_app.gui.models.tensor_tree import Column, TensorTree
-from qtquant_app.gui.quantities import TIMES
 from qtquant_app.gui.theme import tabular
 from qtquant_app.gui.widgets.choice_box import ChoiceBox
 from qtquant_app.gui.widgets.text import Text

@@ -5,9 +5,9 @@ from __future__ import annotations
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
+from qtquant_app.core.quantities import bytes_text
 from qtquant_app.gui.hints import REPLACE, RESUME
 from qtquant_app.gui.output_state import OutputState, Place, look_at
-from qtquant_app.gui.quantities import bytes_text
 from qtquant_app.gui.theme import GRID
 from qtquant_app.gui.widgets.buttons import Button
 from qtquant_app.gui.widgets.text import Text

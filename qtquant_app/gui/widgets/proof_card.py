@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from PySide6.QtWidgets import QProgressBar
 
+from qtquant_app.core.quantities import plural
 from qtquant_app.core.report import VerifyReport
-from qtquant_app.gui.figures import plural
 from qtquant_app.gui.models.rows import Column, RowsModel
 from qtquant_app.gui.progress import Progress
 from qtquant_app.gui.saved import Saved

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from PySide6.QtCore import Signal
 
 from qtquant_app.core.plan import RulePlan
+from qtquant_app.core.quantities import NOTHING
 from qtquant_app.core.recipe import Rule
 from qtquant_app.gui.models.rows import Column, RowsModel
-from qtquant_app.gui.quantities import NOTHING
 from qtquant_app.gui.theme import GRID
 from qtquant_app.gui.widgets.buttons import Button
 from qtquant_app.gui.widgets.card import Card

@@ -8,8 +8,7 @@ from datetime import datetime
 from PySide6.QtWidgets import QPlainTextEdit
 
 from qtquant_app.core.events import Event, FileTransferred, RunStarted, ShardWritten, StageChanged, Warned
-from qtquant_app.gui.figures import plural
-from qtquant_app.gui.quantities import bytes_text
+from qtquant_app.core.quantities import bytes_text, plural
 from qtquant_app.gui.theme import fixed_font
 
 LINES = 5000

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
+from qtquant_app.core.quantities import NOTHING, bytes_text, decibels, figure, percent
 from qtquant_app.core.scheme import Scheme
-from qtquant_app.gui.quantities import NOTHING, bytes_text, decibels, figure, percent
 from qtquant_app.gui.widgets.metrics_table import MetricsTable
 from qtquant_app.gui.widgets.scheme_editor import SchemeEditor
 from qtquant_app.gui.widgets.text import Text

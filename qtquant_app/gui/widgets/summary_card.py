@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt
 
-from qtquant_app.gui.figures import parameters_text, plural, share_text
+from qtquant_app.core.quantities import bytes_text, parameters_text, plural, share_text
 from qtquant_app.gui.models.rows import Column, RowsModel
-from qtquant_app.gui.quantities import bytes_text
 from qtquant_app.gui.summary import Summary
 from qtquant_app.gui.theme import GRID
 from qtquant_app.gui.widgets.buttons import Button

@@ -6,7 +6,7 @@ from math import inf, nan
 
 import pytest
 
-from qtquant_app.gui.quantities import NOTHING, bytes_text, decibels, figure, percent, shape_text, stretch_text
+from qtquant_app.core.quantities import NOTHING, bytes_text, decibels, figure, percent, shape_text, stretch_text
 
 
 @pytest.mark.parametrize(

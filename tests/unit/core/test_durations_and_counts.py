@@ -6,8 +6,7 @@ from math import inf, nan
 
 import pytest
 
-from qtquant_app.gui.figures import duration_text, parameters_text, plural, rate_text, share_text
-from qtquant_app.gui.quantities import NOTHING
+from qtquant_app.core.quantities import NOTHING, duration_text, parameters_text, plural, rate_text, share_text
 
 
 @pytest.mark.parametrize(
