@@ -71,11 +71,10 @@ def _run(plan: Plan, options: RunOptions) -> Generator[Event, None, RunReport]:
     try:
         with open_tools(checkpoint, find(plan.format), plan.device, options.threads, plan.max_memory) as tools:
             yield from _quantize(state, out, tools, committer, options)
+            yield StageChanged("write" if options.verify == "none" else "verify")
             if options.verify != "none":
                 # Verification reads while the last files are still being hashed.
-                yield StageChanged("verify")
                 yield from compare_with_source(tools, out.partial, plan, state.errors, quick=options.verify == "quick")
-        yield StageChanged("write")
         yield from _written(state, committer, wait=True)
     finally:
         out.close()
