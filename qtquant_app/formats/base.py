@@ -130,7 +130,7 @@ def registry() -> dict[str, Format]:
     import qtquant_app.formats.compressed_tensors
     import qtquant_app.formats.qtquant  # noqa: F401
 
-    return dict(_REGISTRY)
+    return dict(sorted(_REGISTRY.items()))
 
 
 def find(name: str) -> Format:

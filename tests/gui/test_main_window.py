@@ -226,7 +226,7 @@ def test_a_message_shows_in_the_strip_with_its_detail(qtbot: QtBot, window: Main
 
 def test_the_strip_shows_device_memory_and_the_running_job(qtbot: QtBot, window: MainWindow, verbs: Script) -> None:
     plan = open_one(qtbot, window)
-    assert "MB of " in window.strip.memory.text()
+    assert "B of " in window.strip.memory.text()
     assert not window.strip.job_bar.isVisible()
     verbs.gate.clear()
     window.session.runner.start(plan, RunOptions("out"))
