@@ -181,7 +181,7 @@ def test_an_earlier_result_is_only_replaced_when_that_is_ticked(
 ) -> None:
     type_output(qtbot, ready, make_result(tmp_path / "old"))
     assert not ready.start_button.isEnabled()
-    assert "earlier result" in ready.output_field.note.text()
+    assert "holds a result" in ready.output_field.note.text()
     ready.output_field.replace_check.click()
     assert ready.start_button.isEnabled()
     click(qtbot, ready.start_button)

@@ -178,7 +178,7 @@ class OutputField(QWidget):
         if self._too_small():
             return f"{self._room()}: choose another drive.", "bad"
         if self._place is Place.OURS and not self.replace_check.isChecked():
-            return "This folder holds an earlier result.", "warn"
+            return "This folder holds a result: replace it, or choose another.", "warn"
         if self._unfinished:
             return "An unfinished run lies here.", "warn"
         return f"{self._room()}.", "muted"
