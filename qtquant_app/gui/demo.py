@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QElapsedTimer, QTimer
+from PySide6.QtCore import QElapsedTimer, QSize, QTimer
 from PySide6.QtWidgets import QApplication, QComboBox
 
 from qtquant_app.core.errors import QtQuantError
@@ -71,7 +71,8 @@ def _show(folder: Path, scratch: Path, theme: str, *, stay: bool) -> int:
     session = Session()
     catch_strays(session)
     window = MainWindow(session, settings)
-    window.resize(*SIZE)
+    # A real screen may be smaller; the offscreen one is made up, and the picture is better large.
+    window.resize(QSize(*SIZE).boundedTo(app.primaryScreen().availableSize()) if stay else QSize(*SIZE))
     window.show()
     walker = Walker(app, window, walk(window, folder), stay=stay)
     walker.start()
