@@ -13,6 +13,9 @@ from qtquant_app.core.scheme import MAX_BITS, MIN_BITS
 
 _MODEL = "a folder, a .safetensors/.bin/.pt file, a Hub id in the local cache, or `sample`"
 
+_TO_COME = frozenset({"presets", "evaluate", "audit", "upload"})
+"""Commands that a later version has; they must not be taken for a model to open."""
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
@@ -23,6 +26,8 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     """The options, with the function to call as `run`. Raises UsageError; prints and exits for --help and --version."""
     parser, known = _parser()
     words = list(words)
+    if words and words[0] in _TO_COME:
+        raise UsageError(f"`qtquant {words[0]}` is not in this version", hint="see `qtquant --help`", code="usage")
     if not words or (words[0] not in known and words[0] not in ("-h", "--help", "--version")):
         # `qtquant MODEL` opens the window.
         words.insert(0, "gui")

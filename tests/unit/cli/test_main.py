@@ -142,6 +142,10 @@ def test_bad_requests_are_refused_in_a_sentence_and_nothing_is_written(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m"]
 
 
+def test_a_command_of_a_later_version_is_not_taken_for_a_model(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "not in this version" in _refused(capsys, "evaluate", "OUT", "--base", "MODEL")
+
+
 def test_bad_sources_are_refused_in_a_sentence_and_nothing_is_written(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
