@@ -24,6 +24,9 @@ from qtquant_app.quant.chunk import Fixed, RowErrors, as_float32
 from qtquant_app.quant.kernels.inspect import cell_errors, histogram
 from qtquant_app.quant.methods import check as check_method
 
+_FORMATS = ("compressed-tensors", "qtquant")
+"""Asked in turn where the wanted format cannot hold a tensor: its picture is worth showing all the same."""
+
 MAX_CELLS = 1024
 """Cells of the error map along each side, at most."""
 
@@ -76,7 +79,7 @@ def preview(
 ) -> Generator[Event, None, Preview]:
     """Quantizes one tensor in memory and reports where its error lies.
 
-    `layer` names a tensor or its module. `format` decides what the bytes are; the first that can hold the tensor, if empty.
+    `layer` names a tensor or its module. `format` says what the bytes are; another answers where it cannot hold it.
     Raises UsageError where there is no such tensor, PlanError where it or the scheme cannot be quantized.
     """
     tensor = _find(checkpoint, layer)
@@ -111,7 +114,7 @@ def _find(checkpoint: Checkpoint, layer: str) -> TensorInfo:
 
 
 def _format(tensor: TensorInfo, scheme: Scheme, name: str) -> Format:
-    names = [name] if name else ["compressed-tensors", "qtquant"]
+    names = [*([name] if name else []), *(other for other in _FORMATS if other != name)]
     refusals = {}
     for candidate in names:
         holder = find(candidate)

@@ -45,13 +45,13 @@ class Verbs:
 
         return once(make)
 
-    def preview(self, checkpoint: Checkpoint, layer: str, scheme: Scheme) -> Work:
-        """Work that returns the Preview of the tensor `layer` under `scheme`."""
+    def preview(self, checkpoint: Checkpoint, layer: str, scheme: Scheme, format: str) -> Work:
+        """Work that returns the Preview of the tensor `layer` under `scheme`, its size as `format` stores it."""
 
         def work() -> Generator[Event, None, Any]:
             from qtquant_app.engine.preview import preview
 
-            return (yield from preview(checkpoint, layer, scheme))
+            return (yield from preview(checkpoint, layer, scheme, format=format))
 
         return work
 

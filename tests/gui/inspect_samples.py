@@ -141,7 +141,7 @@ class ScriptedVerbs(Verbs):
     def plan(self, checkpoint: Checkpoint, recipe: Recipe, *choices: object, **more: object) -> Work:
         return once(lambda: plan_for(checkpoint, recipe))
 
-    def preview(self, checkpoint: Checkpoint, layer: str, scheme: Scheme) -> Work:
+    def preview(self, checkpoint: Checkpoint, layer: str, scheme: Scheme, format: str) -> Work:
         self.asked.append((layer, scheme))
         refusal = self.refusal
 

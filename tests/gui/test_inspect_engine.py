@@ -88,9 +88,9 @@ def test_the_weights_are_read_outside_the_gui_thread(
     threads: list[int] = []
     real = engine.preview
 
-    def watched(*arguments: object) -> object:
+    def watched(*arguments: object, **named: object) -> object:
         threads.append(threading.get_ident())
-        return real(*arguments)  # type: ignore[arg-type]
+        return real(*arguments, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(engine, "preview", watched)
     chosen(qtbot, page, Scheme(bits=6, group_size=32))

@@ -131,7 +131,7 @@ class InspectPage(QWidget):
             return
         self._awaited = tensor.name, scheme
         self.picture.wait_for(tensor.name, scheme)
-        self.previews.submit(self._session.verbs.preview(checkpoint, tensor.name, scheme))
+        self.previews.submit(self._session.verbs.preview(checkpoint, tensor.name, scheme, self._session.recipe.format))
 
     def _say_why_empty(self, checkpoint: Checkpoint | None, tensor: TensorInfo | None) -> None:
         if tensor is not None:
