@@ -125,7 +125,7 @@ class OutputFolder:
         self.partial.rename(self.output)
         _sync_folder(self.output.parent)
         (self.output / JOURNAL).unlink(missing_ok=True)
-        if old.exists():
+        if (old / RECORD).is_file():
             shutil.rmtree(old)
 
     def close(self) -> None:

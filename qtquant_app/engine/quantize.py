@@ -162,15 +162,22 @@ def _restore(state: _State) -> None:
 
 
 def _allocate(state: _State, out: OutputFolder) -> None:
+    """Gives every file still to write its size and its header.
+
+    A header is written again on resume: a crash may have come between the one and the other.
+    """
     metadata = find(state.plan.format).header_metadata
     for file in state.plan.files:
-        path = out.partial / file.name
-        if state.past is None or not path.exists() or path.stat().st_size != file.nbytes:
-            if any(tensor.source in state.done for tensor in file.tensors):
-                raise WriteError(
-                    f"{path} is not as the journal left it", hint="start again with --overwrite", code="journal"
-                )
-            out.allocate(file, header_of(file.tensors, metadata))
+        path, header = out.partial / file.name, header_of(file.tensors, metadata)
+        if state.past is not None and path.exists() and path.stat().st_size == file.nbytes:
+            if file.name not in state.sha256:
+                out.write(file.name, 0, header)
+        elif any(tensor.source in state.done for tensor in file.tensors):
+            raise WriteError(
+                f"{path} is not as the journal left it", hint="start again with --overwrite", code="journal"
+            )
+        else:
+            out.allocate(file, header)
 
 
 def _tensors(state: _State, out: OutputFolder, tools: Tools, committer: Committer) -> Generator[Event, None, None]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -147,6 +148,29 @@ def test_a_closed_run_leaves_only_the_partial_folder_and_resumes_to_the_same_byt
     if stop_after >= 20:
         assert seen[0].resumed_tensors > 0  # type: ignore[union-attr]
     assert weight_bytes(tmp_path / "out") == weight_bytes(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("verify_mode", ["full", "none"])
+def test_a_crash_between_a_files_size_and_its_header_is_made_good(
+    source: Path, tmp_path: Path, verify_mode: Literal["full", "none"]
+) -> None:
+    plan = plan_for(source, SCHEMES[1])
+    result(run(plan, RunOptions(str(tmp_path / "whole"), verify=verify_mode)))
+    events = run(plan, RunOptions(str(tmp_path / "out")))
+    while not isinstance(next(events), ChunkDone):
+        pass
+    events.close()
+    last = plan.files[-1]
+    (tmp_path / "out.partial" / last.name).write_bytes(bytes(last.nbytes))
+    result(run(plan, RunOptions(str(tmp_path / "out"), resume=True, verify=verify_mode)))
+    assert weight_bytes(tmp_path / "out") == weight_bytes(tmp_path / "whole")
+
+
+def test_a_folder_beside_the_output_that_is_not_ours_is_never_removed(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.replaced").mkdir()
+    (tmp_path / "out.replaced/thesis.txt").write_text("mine")
+    quantize(source, tmp_path / "out")
+    assert (tmp_path / "out.replaced/thesis.txt").read_text() == "mine"
 
 
 _KILLED = """
