@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from qtquant_app.core.report import TensorReport
+from qtquant_app.core.scan import TensorScan
 
 Stage = Literal["quantize", "write", "verify", "finish"]
 
@@ -77,6 +78,23 @@ class Verified:
     report: TensorReport
 
 
+@dataclass(frozen=True, slots=True)
+class TensorScanned:
+    """A tensor of a scan has been looked at, or came from the cache."""
+
+    scan: TensorScan
+    cached: bool
+
+
 Event = (
-    RunStarted | StageChanged | ChunkDone | TensorDone | TensorKept | ShardWritten | FileTransferred | Warned | Verified
+    RunStarted
+    | StageChanged
+    | ChunkDone
+    | TensorDone
+    | TensorKept
+    | TensorScanned
+    | ShardWritten
+    | FileTransferred
+    | Warned
+    | Verified
 )

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
 from qtquant_app.core.errors import SourceError
+from qtquant_app.core.matrix import Matrix
 from qtquant_app.formats.base import raw_dtype
+from qtquant_app.quant.stored import worked
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -94,4 +96,6 @@ class TensorReader(RangeReader):
         """
         row = tensor.nbytes // tensor.shape[0]
         data = self.read(tensor.file, tensor.offset + start * row, (stop - start) * row)
+        if isinstance(tensor, Matrix) and tensor.stored != tensor.dtype:
+            return worked(data, tensor.stored).reshape(stop - start, *tensor.shape[1:])
         return data.view(raw_dtype(tensor.dtype)).reshape(stop - start, *tensor.shape[1:])

@@ -1,0 +1,146 @@
+"""What a look at every tensor finds: what its weights are like, and what each scheme would do to it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from math import sqrt
+from typing import Any
+
+from qtquant_app.core.checkpoint import Kind
+from qtquant_app.core.report import TensorReport, finite
+from qtquant_app.core.scheme import Scheme
+
+OUTLIER_SIGMAS = 6.0
+"""A weight is an outlier where it lies further from the mean than so many standard deviations."""
+EXTREME = 100.0
+"""A tensor has extreme outliers where its largest |w| is more than so many times the root of its mean square."""
+RUN = 16
+"""Weights in an aligned run of a row; a run of one value other than zero is a constant group."""
+
+
+class Flag(StrEnum):
+    """What is odd about a tensor. Each shows as its word, never as a colour alone."""
+
+    NON_FINITE = "NaN or infinite"
+    ALL_ZERO = "all zero"
+    CONSTANT = "constant"
+    DEAD_CHANNELS = "dead channels"
+    CONSTANT_GROUPS = "constant groups"
+    OUTLIERS = "extreme outliers"
+
+
+@dataclass(frozen=True, slots=True)
+class TensorStats:
+    """What the weights of a tensor are like, over its finite weights; no scheme has a part in it."""
+
+    weights: int
+    non_finite: int
+    """How many are NaN or infinite."""
+    minimum: float
+    maximum: float
+    mean: float
+    std: float
+    """Standard deviation of the whole, not of a sample."""
+    kurtosis: float
+    """Fourth standardized moment less 3: 0 for a normal distribution; 0 where the weights are one value."""
+    outliers: int
+    """Weights more than OUTLIER_SIGMAS standard deviations from the mean."""
+    zeros: int
+    dead_rows: int
+    """Output channels all zero."""
+    dead_columns: int
+    """Input columns all zero."""
+    constant_groups: int
+    """Aligned runs of RUN weights of a row that are one value other than zero."""
+
+    @property
+    def rms(self) -> float:
+        return sqrt(self.mean**2 + self.std**2)
+
+    @property
+    def peak(self) -> float:
+        """Largest |w|."""
+        return max(abs(self.minimum), abs(self.maximum))
+
+    def flags(self, rows: int) -> tuple[Flag, ...]:
+        """What is odd, the gravest first, in a tensor of `rows` rows."""
+        found = []
+        if self.non_finite:
+            found.append(Flag.NON_FINITE)
+        if self.zeros == self.weights:
+            return (*found, Flag.ALL_ZERO)
+        if self.minimum == self.maximum and not self.non_finite and self.weights > 1:
+            return (Flag.CONSTANT,)
+        if (self.dead_rows or self.dead_columns) and rows > 1:
+            found.append(Flag.DEAD_CHANNELS)
+        if self.constant_groups and rows > 1:
+            found.append(Flag.CONSTANT_GROUPS)
+        if self.peak > EXTREME * self.rms:
+            found.append(Flag.OUTLIERS)
+        return tuple(found)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class TensorScan:
+    """One tensor of a scan. A stack of experts is one tensor: its numbers are over all of its slices."""
+
+    name: str
+    module: str
+    kind: Kind
+    dtype: str
+    shape: tuple[int, ...]
+    bytes: int
+    stats: TensorStats
+    reports: tuple[TensorReport, ...] = ()
+    """Its errors under each scheme of the scan that it can be quantized by, in the scan's order."""
+    skipped: str = ""
+    """Why there are no reports; empty where there are."""
+
+    @property
+    def flags(self) -> tuple[Flag, ...]:
+        return self.stats.flags(self.shape[0] if len(self.shape) > 1 else 1)
+
+    def report(self, scheme: Scheme) -> TensorReport | None:
+        """Its errors under `scheme`."""
+        return next((report for report in self.reports if report.scheme == scheme), None)
+
+    def to_json(self) -> dict[str, Any]:
+        stats = {
+            key: finite(value) if isinstance(value, float) else value for key, value in self.stats.to_json().items()
+        }
+        return {
+            "name": self.name,
+            "kind": self.kind.value,
+            "dtype": self.dtype,
+            "shape": list(self.shape),
+            "bytes": self.bytes,
+            "stats": stats,
+            "flags": [flag.value for flag in self.flags],
+            "reports": [report.to_json() for report in self.reports],
+            "skipped": self.skipped,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ScanReport:
+    """The result of `engine.scan.scan`: every tensor of a checkpoint, in the checkpoint's order."""
+
+    label: str
+    format: str
+    schemes: tuple[Scheme, ...]
+    tensors: tuple[TensorScan, ...]
+    cached: int
+    """How many tensors came whole from the cache."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "label": self.label,
+            "format": self.format,
+            "schemes": [scheme.to_json() for scheme in self.schemes],
+            "tensors": [tensor.to_json() for tensor in self.tensors],
+            "cached": self.cached,
+        }
