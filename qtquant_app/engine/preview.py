@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
-from qtquant_app.core.errors import PlanError, UsageError
+from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.events import ChunkDone, Event, RunStarted, StageChanged
+from qtquant_app.core.matrix import find
 from qtquant_app.core.report import ErrorSums
 from qtquant_app.core.scheme import Scheme
+from qtquant_app.core.view import View, Window
 from qtquant_app.engine.device import resolve
+from qtquant_app.engine.holder import holder
+from qtquant_app.engine.look import Picture, every, mean_of
 from qtquant_app.engine.pipeline import ordered
-from qtquant_app.engine.tensor_work import fixed_parameters, located
-from qtquant_app.engine.tools import Tools, open_tools
-from qtquant_app.formats import Format, find
+from qtquant_app.engine.preview_work import Hot, Part, Weights, Work, extremes, fixed_for, hottest, parts
+from qtquant_app.engine.tools import open_tools
 from qtquant_app.quant.chunk import Fixed, RowErrors, as_float32
-from qtquant_app.quant.kernels.inspect import cell_errors, histogram
 from qtquant_app.quant.methods import check as check_method
-
-_FORMATS = ("compressed-tensors", "qtquant")
-"""Asked in turn where the wanted format cannot hold a tensor: its picture is worth showing all the same."""
-
-MAX_CELLS = 1024
-"""Cells of the error map along each side, at most."""
-
-_PROFILE_BLOCKS = 256
-"""Column blocks where the scheme has no groups of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +30,17 @@ class Preview:
     """One tensor under one scheme: what a person needs to see."""
 
     layer: str
+    """The tensor, with its slice in brackets where it is a stack."""
     scheme: Scheme
     dtype: str
-    shape: tuple[int, ...]
+    """What the weights are worked in."""
+    stored: str
+    """What they are in the file."""
+    shape: tuple[int, int]
+    carried: bool
+    """Whether a run leaves this tensor as it is."""
+    sampled: int
+    """How many rows were looked at, where this is a sample; 0 where it is exact."""
     errors: ErrorSums
     bytes: int
     bits_per_weight: float
@@ -50,16 +49,44 @@ class Preview:
     """[bins + 1], in the weights' own units."""
     histogram_counts: NDArray[np.int64]
     """[bins]."""
+    error_histogram: NDArray[np.int64]
+    """How many |e| have each value of the upper bits of a float32; [1024], `quant.kernels.inspect.error_edges`."""
     levels: NDArray[np.float32]
     """The values that codes stand for in a group of median scale, ascending; [2^bits]."""
-    error_map: NDArray[np.float32]
-    """Largest |error| per cell of `map_rows_per_cell` channels by `map_columns_per_cell` input columns."""
-    map_rows_per_cell: int
-    map_columns_per_cell: int
-    channel_relative_error: NDArray[np.float32]
-    """||e|| / ||w|| of each output row; [rows]."""
+    picture: Picture
+    """The whole matrix."""
+    channel_square_error: NDArray[np.float64]
+    """Sum of e^2 of each row, [rows]. In a sample, a row that was not looked at has what the one that stands for it has."""
+    channel_square_weight: NDArray[np.float64]
+    channel_max_error: NDArray[np.float32]
+    column_square_error: NDArray[np.float64]
+    """Sum of e^2 of each column over the rows looked at, [columns]."""
+    group_columns: int
+    """Columns of each part of `group_relative_error`: whole groups, where the scheme has any."""
     group_relative_error: NDArray[np.float32]
-    """||e|| / ||w|| of each cell of columns, over all rows."""
+    """||e|| / ||w|| of each part of the columns, over all rows."""
+    worst_groups: tuple[Hot, ...]
+    """Those with the largest squared error, the largest first."""
+    fixed: Fixed | None
+    """The scale and zero point of the whole tensor, where it has but one."""
+
+    @property
+    def channel_relative_error(self) -> NDArray[np.float32]:
+        """||e|| / ||w|| of each row; [rows]."""
+        return _ratio(self.channel_square_error, self.channel_square_weight)
+
+    @property
+    def error_map(self) -> NDArray[np.float32]:
+        """Largest |error|, or what else `picture` shows, per cell."""
+        return self.picture.extreme
+
+    @property
+    def map_rows_per_cell(self) -> int:
+        return self.picture.rows_per_cell
+
+    @property
+    def map_columns_per_cell(self) -> int:
+        return self.picture.columns_per_cell
 
     def to_json(self) -> dict[str, Any]:
         """CONTRACT's `preview` document."""
@@ -70,179 +97,103 @@ class Preview:
             "bits_per_weight": self.bits_per_weight,
             "bytes": self.bytes,
             "shape": list(self.shape),
-            "dtype": self.dtype,
+            "dtype": self.stored,
+            "carried": self.carried,
         }
 
 
 def preview(
-    checkpoint: Checkpoint, layer: str, scheme: Scheme, *, format: str = "", device: str = "auto", bins: int = 256
+    checkpoint: Checkpoint,
+    layer: str,
+    scheme: Scheme,
+    *,
+    format: str = "",
+    device: str = "auto",
+    bins: int = 256,
+    view: View = View.ABSOLUTE,
+    sample: bool = False,
+    known: Preview | None = None,
 ) -> Generator[Event, None, Preview]:
     """Quantizes one tensor in memory and reports where its error lies.
 
-    `layer` names a tensor or its module. `format` says what the bytes are; another answers where it cannot hold it.
-    Raises UsageError where there is no such tensor, PlanError where it or the scheme cannot be quantized.
+    `layer` names a tensor, its module, or a slice of a stack. `format` says what the bytes are; another answers where it
+    cannot hold it. With `sample`, some rows stand for all. `known` is an exact preview of the same layer under any scheme:
+    what does not depend on the scheme is taken from it.
+    Raises UsageError where there is no such tensor, PlanError where it or the scheme cannot be quantized, SourceError
+    where a weight is not finite.
     """
-    tensor = _find(checkpoint, layer)
+    matrix = find(checkpoint, layer)
     check_method(scheme)
-    holder = _format(tensor, scheme, format)
-    yield RunStarted(1, 2 * tensor.nbytes)
-    with open_tools(checkpoint, holder, resolve(device)) as tools:
+    work = Work.of(matrix, scheme, view, sample)
+    if known is not None and known.layer != matrix.name:
+        known = None
+    yield RunStarted(1, (1 if known else 2) * matrix.nbytes)
+    with open_tools(checkpoint, holder(matrix, scheme, format), resolve(device)) as tools:
         yield StageChanged("quantize")
-        extremes = yield from _extremes(tools, tensor)
-        fixed = fixed_parameters(tools, tensor, scheme) if scheme.strategy == "tensor" else None
-        grid = Grid.of(tensor, scheme)
-        parts = []
-        for part in ordered(tools.pool, tools.window, _parts(tools, tensor, scheme, grid, fixed, extremes, bins)):
-            parts.append(part)
-            yield ChunkDone(tensor.name, part.bytes)
-    return _assemble(tensor, scheme, holder, grid, parts, extremes, bins)
+        weights = _known_weights(known) if known else Weights.between((yield from extremes(tools, work)), bins)
+        fixed = fixed_for(tools, matrix, scheme, weights.range)
+        done = []
+        for part in ordered(tools.pool, tools.window, parts(tools, work, fixed, weights)):
+            done.append(part)
+            yield ChunkDone(matrix.name, part.bytes)
+        stored = sum(s.nbytes for s in tools.format.stored(matrix, scheme))
+    return _assemble(work, done, weights, fixed, stored)
 
 
-def _find(checkpoint: Checkpoint, layer: str) -> TensorInfo:
-    tensor = checkpoint.by_name.get(layer) or checkpoint.by_name.get(f"{layer}.weight")
-    if tensor is None:
-        raise UsageError(
-            f"{checkpoint.label} has no layer {layer!r}", hint="`qtquant inspect` lists the tensors", code="no-layer"
-        )
-    if not tensor.quantizable:
-        raise PlanError(
-            f"{tensor.name} cannot be quantized: it is {tensor.dtype} {list(tensor.shape)}, {tensor.kind.value}",
-            hint="choose a linear layer, an expert or a head",
-            code="not-quantizable",
-        )
-    return tensor
+def _known_weights(known: Preview) -> Weights:
+    return Weights(known.weight_range, known.histogram_edges, known.histogram_counts)
 
 
-def _format(tensor: TensorInfo, scheme: Scheme, name: str) -> Format:
-    names = [*([name] if name else []), *(other for other in _FORMATS if other != name)]
-    refusals = {}
-    for candidate in names:
-        holder = find(candidate)
-        refusals[candidate] = holder.refuses(tensor, scheme)
-        if not refusals[candidate]:
-            return holder
-    raise PlanError(f"{tensor.name}: {refusals[names[0]]}", hint="choose another group size", code="format-constraint")
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """How the error map is cut into cells."""
-
-    rows: int
-    columns: int
-    rows_per_cell: int
-    columns_per_cell: int
-
-    @classmethod
-    def of(cls, tensor: TensorInfo, scheme: Scheme) -> Grid:
-        """Columns are cut at group boundaries, where there are groups."""
-        rows, columns = tensor.shape
-        group = scheme.group_size or max(1, -(-columns // _PROFILE_BLOCKS))
-        group = min(group, columns)
-        groups = -(-columns // group)
-        return cls(rows, columns, -(-rows // MAX_CELLS), group * -(-groups // MAX_CELLS))
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """What one chunk adds to the picture."""
-
-    bytes: int
-    errors: RowErrors
-    scale: NDArray[Any]
-    zero: NDArray[np.uint8] | None
-    counts: NDArray[np.int64]
-    cell_max: NDArray[np.float32]
-    column_error: NDArray[np.float64]
-    column_weight: NDArray[np.float64]
-
-
-def _extremes(tools: Tools, tensor: TensorInfo) -> Generator[Event, None, tuple[float, float]]:
-    def extremes(start: int, stop: int) -> tuple[int, float, float]:
-        raw = tools.reader.rows(tensor, start, stop)
-        with located(tensor, start):
-            return raw.nbytes, *tools.backend.extremes(raw, tensor.dtype)
-
-    low, high = np.inf, -np.inf
-    for nbytes, lo, hi in ordered(tools.pool, tools.window, (partial(extremes, *s) for s in tools.spans(tensor))):
-        low, high = min(low, lo), max(high, hi)
-        yield ChunkDone(tensor.name, nbytes)
-    return low, high
-
-
-def _parts(
-    tools: Tools,
-    tensor: TensorInfo,
-    scheme: Scheme,
-    grid: Grid,
-    fixed: Fixed | None,
-    extremes: tuple[float, float],
-    bins: int,
-) -> Iterator[Callable[[], _Part]]:
-    first = next(tools.spans(tensor))
-    step = max(grid.rows_per_cell, first[1] // grid.rows_per_cell * grid.rows_per_cell)
-    for start in range(0, grid.rows, step):
-        yield partial(_part, tools, tensor, scheme, grid, fixed, extremes, bins, start, min(start + step, grid.rows))
-
-
-def _part(
-    tools: Tools,
-    tensor: TensorInfo,
-    scheme: Scheme,
-    grid: Grid,
-    fixed: Fixed | None,
-    extremes: tuple[float, float],
-    bins: int,
-    start: int,
-    stop: int,
-) -> _Part:
-    raw = tools.reader.rows(tensor, start, stop)
-    with located(tensor, start):
-        chunk = tools.backend.quantize(raw, tensor.dtype, scheme, tools.format.align, fixed)
-    counts = histogram(raw, tensor.dtype, *_span(extremes), bins)
-    cells = cell_errors(raw, tensor.dtype, chunk, scheme, grid.rows_per_cell, grid.columns_per_cell)
-    return _Part(raw.nbytes, chunk.errors, chunk.scale, chunk.zero, counts, *cells)
-
-
-def _span(extremes: tuple[float, float]) -> tuple[float, float]:
-    """The histogram's range: never empty, even where all weights are one value."""
-    low, high = extremes
-    return (low, high) if low < high else (low - max(abs(low), 1e-6), high + max(abs(high), 1e-6))
-
-
-def _assemble(
-    tensor: TensorInfo,
-    scheme: Scheme,
-    holder: Format,
-    grid: Grid,
-    parts: list[_Part],
-    extremes: tuple[float, float],
-    bins: int,
-) -> Preview:
-    errors = RowErrors.concat([part.errors for part in parts])
-    stored = sum(s.nbytes for s in holder.stored(tensor, scheme))
-    scale = np.concatenate([as_float32(part.scale, tensor.dtype) for part in parts])
-    zero = None if parts[0].zero is None else np.concatenate([p.zero for p in parts if p.zero is not None])
+def _assemble(work: Work, done: list[Part], weights: Weights, fixed: Fixed | None, stored: int) -> Preview:
+    matrix, scheme = work.matrix, work.scheme
+    errors = RowErrors.concat([part.errors for part in done])
+    scale = np.concatenate([as_float32(part.scale, matrix.dtype) for part in done])
+    zero = None if scheme.symmetric else np.concatenate([part.zero for part in done if part.zero is not None])
+    counts = weights.counts
+    if counts is None:
+        counts = np.sum([part.counts for part in done if part.counts is not None], axis=0, dtype=np.int64)
     return Preview(
-        layer=tensor.name,
+        layer=matrix.name,
         scheme=scheme,
-        dtype=tensor.dtype,
-        shape=tensor.shape,
-        errors=errors.sums(grid.columns),
+        dtype=matrix.dtype,
+        stored=matrix.stored,
+        shape=(matrix.rows, matrix.columns),
+        carried=matrix.carried,
+        sampled=len(work.rows) if work.sampled else 0,
+        errors=errors.sums(matrix.columns),
         bytes=stored,
-        bits_per_weight=round(8 * stored / tensor.parameters, 6),
-        weight_range=extremes,
-        histogram_edges=np.linspace(*_span(extremes), bins + 1),
-        histogram_counts=np.sum([part.counts for part in parts], axis=0, dtype=np.int64),
+        bits_per_weight=round(8 * stored / matrix.parameters, 6),
+        weight_range=weights.range,
+        histogram_edges=weights.edges,
+        histogram_counts=counts,
+        error_histogram=np.sum([part.error_counts for part in done], axis=0, dtype=np.int64),
         levels=_levels(scheme, scale, zero),
-        error_map=np.concatenate([part.cell_max for part in parts]),
-        map_rows_per_cell=grid.rows_per_cell,
-        map_columns_per_cell=grid.columns_per_cell,
-        channel_relative_error=_ratio(errors.square_error, errors.square_weight),
+        picture=_picture(work, done),
+        channel_square_error=work.spread(errors.square_error),
+        channel_square_weight=work.spread(errors.square_weight),
+        channel_max_error=work.spread(errors.max_error),
+        column_square_error=np.sum([part.column_error for part in done], axis=0),
+        group_columns=work.group_columns,
         group_relative_error=_ratio(
-            np.sum([part.column_error for part in parts], axis=0),
-            np.sum([part.column_weight for part in parts], axis=0),
+            np.sum([part.cell_error for part in done], axis=0), np.sum([part.cell_weight for part in done], axis=0)
         ),
+        worst_groups=hottest([hot for part in done for hot in part.hot]),
+        fixed=fixed,
+    )
+
+
+def _picture(work: Work, done: list[Part]) -> Picture:
+    rows, columns = work.matrix.shape
+    total = np.concatenate([part.total for part in done])
+    looked_at = (len(total), 1) if work.sampled else (rows, work.rows_per_cell)
+    return Picture(
+        window=Window(work.view, 0, rows, 0, columns),
+        rows=every(rows),
+        columns=every(columns),
+        rows_per_cell=work.rows_per_cell,
+        columns_per_cell=work.columns_per_cell,
+        extreme=np.concatenate([part.extreme for part in done]),
+        mean=mean_of(total, *looked_at, columns, work.columns_per_cell),
     )
 
 

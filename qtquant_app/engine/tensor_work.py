@@ -81,22 +81,27 @@ def _quantize_rows(
 
 
 @contextmanager
-def located(tensor: TensorInfo, first_row: int) -> Iterator[None]:
-    """Turns a backend's complaint about a chunk that begins at `first_row` into a sentence about the tensor."""
+def located(tensor: TensorInfo, rows: int | NDArray[np.int32]) -> Iterator[None]:
+    """Turns a backend's complaint about a chunk into a sentence about the tensor: `rows` are the chunk's rows, or the
+    first of rows that follow each other."""
     try:
         yield
     except NonFinite as error:
         raise SourceError(
-            f"{tensor.name} holds {error.value} at row {first_row + error.row}, column {error.column}",
+            f"{tensor.name} holds {error.value} at row {_row(rows, error.row)}, column {error.column}",
             hint=f"the checkpoint is damaged there; leave the tensor as it is with --ignore {tensor.module}",
             code="non-finite",
         ) from None
     except ScaleOverflow as error:
         raise SourceError(
-            f"{tensor.name} needs a scale in row {first_row + error.row} that {tensor.dtype} cannot hold",
+            f"{tensor.name} needs a scale in row {_row(rows, error.row)} that {tensor.dtype} cannot hold",
             hint=f"leave the tensor as it is with --ignore {tensor.module}",
             code="scale-overflow",
         ) from None
+
+
+def _row(rows: int | NDArray[np.int32], index: int) -> int:
+    return rows + index if isinstance(rows, int) else int(rows[index])
 
 
 def gather(pieces: list[Piece], scheme: Scheme, columns: int) -> tuple[Parameters, ErrorSums]:

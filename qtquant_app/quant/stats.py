@@ -16,11 +16,9 @@ def histogram(weight: Tensor, lo: float, hi: float, bins: int) -> Tensor:
     return torch.bincount(index, minlength=bins)
 
 
-def cell_errors(
-    weight: Tensor, restored: Tensor, rows_per_cell: int, columns_per_cell: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The largest |e| of each cell [cells down, cells across], and sums of e^2 and w^2 per column of cells, float64."""
-    error = grouped(weight - restored, columns_per_cell)
-    highest = grouped(error.abs().amax(-1).T, rows_per_cell).amax(-1).T
-    square_weight = grouped(weight, columns_per_cell).double().square().sum((0, 2))
-    return highest, error.double().square().sum((0, 2)), square_weight
+def cell_errors(weight: Tensor, restored: Tensor, columns_per_cell: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The largest |e| and the sums of e^2 and w^2 of each row's cells, [rows, cells]; and of e^2 of each column; float64."""
+    error = weight - restored
+    cells = grouped(error, columns_per_cell)
+    square_weight = grouped(weight, columns_per_cell).double().square().sum(-1)
+    return cells.abs().amax(-1), cells.double().square().sum(-1), square_weight, error.double().square().sum(0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +10,32 @@ from numpy.typing import NDArray
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.quant.chunk import QuantizedChunk, Raw, checked, checked_chunk
 from qtquant_app.quant.kernels.fused import restore_tile
+from qtquant_app.quant.kernels.intrinsics import float_bits
 from qtquant_app.quant.kernels.jit import compiled, compiled_for_pictures
 from qtquant_app.quant.kernels.packing import unpack_row
 from qtquant_app.quant.kernels.source import KINDS, decode, flat, span
 
 TABLES = 4
 """Tables that a histogram counts in by turns: a processor stalls where it counts up the same cell twice in a row."""
+
+ERROR_BINS = 1024
+"""Bins of |e|: the upper eleven bits of a float32 without its sign, so four to an octave."""
+
+
+class CellErrors(NamedTuple):
+    """The errors of a chunk, e = w - dequantized(w), by rows and cells of columns. Sums are for pictures: their last
+    digits are not fixed."""
+
+    peak: NDArray[np.float32]
+    """Largest |e|, [rows, cells]."""
+    square_error: NDArray[np.float64]
+    """Sum of e^2, [rows, cells]."""
+    square_weight: NDArray[np.float64]
+    """Sum of w^2, [rows, cells]."""
+    columns: NDArray[np.float64]
+    """Sum of e^2 of each column, [columns]."""
+    counts: NDArray[np.int64]
+    """How many |e| have the bits of each bin, [ERROR_BINS]."""
 
 
 def histogram(raw: Raw, dtype: str, lo: float, hi: float, bins: int) -> NDArray[np.int64]:
@@ -32,28 +52,39 @@ def histogram(raw: Raw, dtype: str, lo: float, hi: float, bins: int) -> NDArray[
     return counts
 
 
-def cell_errors(
-    raw: Raw, dtype: str, chunk: QuantizedChunk, scheme: Scheme, rows_per_cell: int, columns_per_cell: int
-) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
-    """The errors of `chunk`, e = w - dequantized(w), by cells of rows and columns; the last cells may be smaller.
-
-    Returns the largest |e| of each cell, float32 [cells down, cells across], and for each column of cells the sums of
-    e^2 and of w^2 over all rows, float64 [cells across]. The sums are for pictures: their last digits are not fixed.
-    """
+def cell_errors(raw: Raw, dtype: str, chunk: QuantizedChunk, scheme: Scheme, columns_per_cell: int) -> CellErrors:
+    """The errors of `chunk` in each row by cells of `columns_per_cell` columns; the last cell may be smaller."""
     rows, columns = checked(raw, dtype).shape
     checked_chunk(chunk, dtype, scheme, columns, rows)
     across = -(-columns // columns_per_cell)
-    highest = np.zeros((-(-rows // rows_per_cell), across), np.float32)
-    square_error, square_weight = np.zeros(across), np.zeros(across)
-    zero = np.full(chunk.scale.shape, scheme.levels // 2, np.uint8) if chunk.zero is None else chunk.zero
-    group = columns if scheme.group_size is None else min(scheme.group_size, columns)
-    floats = np.empty(columns, np.float32)
-    cell_rows(
-        flat(raw), columns, KINDS[dtype], scheme.bits, group, flat(chunk.packed), chunk.packed.shape[1],
-        flat(chunk.scale), flat(zero), rows_per_cell, columns_per_cell, highest.reshape(-1), square_error,
-        square_weight, (floats, np.empty_like(floats), np.empty(columns, np.uint8)),
+    peak, sums = np.empty((rows, across), np.float32), np.empty((2, rows, across))
+    by_column, tables = np.zeros(columns), np.zeros(TABLES * ERROR_BINS, np.int64)
+    error_rows(
+        flat(raw), columns, KINDS[dtype], scheme.bits, group_of(scheme, columns), flat(chunk.packed),
+        chunk.packed.shape[1], flat(chunk.scale), flat(zeros_of(chunk, scheme)), columns_per_cell, peak.reshape(-1),
+        sums[0].reshape(-1), sums[1].reshape(-1), by_column, tables, scratch_for(columns),
     )  # fmt: skip
-    return highest, square_error, square_weight
+    return CellErrors(peak, sums[0], sums[1], by_column, tables.reshape(TABLES, ERROR_BINS).sum(axis=0))
+
+
+def error_edges(first: int = 0, last: int = ERROR_BINS - 4) -> NDArray[np.float64]:
+    """Where the bins of |e| begin, from bin `first` to bin `last` and its end; [last - first + 1]."""
+    return (np.arange(first, last + 1, dtype=np.uint32) << np.uint32(21)).view(np.float32).astype(np.float64)
+
+
+def group_of(scheme: Scheme, columns: int) -> int:
+    """Columns that share a scale."""
+    return columns if scheme.group_size is None else min(scheme.group_size, columns)
+
+
+def zeros_of(chunk: QuantizedChunk, scheme: Scheme) -> NDArray[np.uint8]:
+    """The zero points of a chunk, also where they are all the same and not stored."""
+    return np.full(chunk.scale.shape, scheme.levels // 2, np.uint8) if chunk.zero is None else chunk.zero
+
+
+def scratch_for(columns: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]]:
+    """Working memory of one row: its weights, what their codes stand for, its codes."""
+    return np.empty(columns, np.float32), np.empty(columns, np.float32), np.empty(columns, np.uint8)
 
 
 @compiled
@@ -70,7 +101,7 @@ def count_rows(source: Any, columns: int, kind: int, lo: float, hi: float, bins:
 
 
 @compiled
-def cell_rows(
+def error_rows(
     source: Any,
     columns: int,
     kind: int,
@@ -80,27 +111,27 @@ def cell_rows(
     row_bytes: int,
     scales: Any,
     zeros: Any,
-    rows_per_cell: int,
     columns_per_cell: int,
-    highest: Any,
+    peak: Any,
     square_error: Any,
     square_weight: Any,
+    by_column: Any,
+    tables: Any,
     scratch: Any,
 ) -> None:
-    """Decodes packed rows, and adds each cell's errors to highest [down * across] and the sums [across]."""
+    """Decodes packed rows, and fills peak and sums [rows * cells]; adds to by_column [columns] and tables [4 * bins]."""
     values, restored, codes = scratch
-    across = len(square_error)
+    across = (columns + columns_per_cell - 1) // columns_per_cell
     for row in range(len(source) // columns):
         decode(source, row * columns, columns, kind, values)
         unpack_row(packed, row * row_bytes, bits, codes, 0, columns)
         restore_tile(codes, columns, kind, group, row, 0, columns, scales, zeros, restored, 0)
         for cell in range(across):
             first, last = cell * columns_per_cell, min((cell + 1) * columns_per_cell, columns)
-            peak, error, weight = cell_sums(values, restored, first, last)
-            place = row // rows_per_cell * across + cell
-            highest[place] = max(highest[place], peak)
-            square_error[cell] += error
-            square_weight[cell] += weight
+            place = row * across + cell
+            peak[place], square_error[place], square_weight[place] = cell_sums(values, restored, first, last)
+        take_columns(values, restored, columns, by_column)
+        count_errors(values, restored, columns, tables)
 
 
 @compiled_for_pictures
@@ -114,3 +145,21 @@ def cell_sums(values: Any, restored: Any, first: int, last: int) -> Any:
         square_error += np.float64(error) * np.float64(error)
         square_weight += np.float64(weight) * np.float64(weight)
     return peak, square_error, square_weight
+
+
+@compiled_for_pictures
+def take_columns(values: Any, restored: Any, columns: int, by_column: Any) -> None:
+    """Adds e^2 of a row to by_column float64 [columns]."""
+    for i in span(0, columns):
+        error = np.float64(np.float32(values[i] - restored[i]))
+        by_column[i] += error * error
+
+
+@compiled
+def count_errors(values: Any, restored: Any, columns: int, tables: Any) -> None:
+    """Counts |e| of a row in tables int64 [4 * ERROR_BINS] by its upper bits; `restored` is used up."""
+    for i in span(0, columns):
+        restored[i] = np.float32(values[i] - restored[i])
+    for i in span(0, columns):
+        index = (float_bits(restored[i]) & np.uint32(0x7FFFFFFF)) >> np.uint32(21)
+        tables[(np.uint32(i) & np.uint32(3)) * np.uint32(1024) + index] += 1

@@ -11,7 +11,7 @@ from qtquant_app.core.scheme import Scheme
 from qtquant_app.quant import stats
 from qtquant_app.quant.chunk import as_float32
 from qtquant_app.quant.kernels.cpu import CpuBackend
-from qtquant_app.quant.kernels.inspect import cell_errors, histogram
+from qtquant_app.quant.kernels.inspect import ERROR_BINS, cell_errors, error_edges, histogram
 from tests.unit.quant.cases import DTYPES, gaussian, raw_of, schemes, weights
 
 
@@ -48,27 +48,38 @@ def test_an_empty_range_is_refused() -> None:
 
 
 @settings(max_examples=80, deadline=None)
-@given(weights(), schemes(methods=("rtn",)), st.integers(1, 5), st.sampled_from([1, 7, 16, 64, 300]))
+@given(weights(), schemes(methods=("rtn",)), st.sampled_from([1, 7, 16, 64, 300]))
 def test_cells_hold_the_largest_error_and_the_sums_of_their_columns(
-    drawn: tuple[NDArray[np.generic], str], scheme: Scheme, rows_per_cell: int, columns_per_cell: int
+    drawn: tuple[NDArray[np.generic], str], scheme: Scheme, columns_per_cell: int
 ) -> None:
     raw, dtype = drawn
     backend = CpuBackend()
     chunk = backend.quantize(raw, dtype, scheme, 1)
-    highest, error, weight = cell_errors(raw, dtype, chunk, scheme, rows_per_cell, columns_per_cell)
+    found = cell_errors(raw, dtype, chunk, scheme, columns_per_cell)
     restored = torch.from_numpy(backend.dequantize(chunk, dtype, scheme, raw.shape[1]))
     values = torch.from_numpy(as_float32(raw, dtype))
-    expected = stats.cell_errors(values, restored, rows_per_cell, columns_per_cell)
-    assert highest.dtype == np.float32 and np.array_equal(highest, expected[0].numpy())
-    for found, wanted in zip((error, weight), expected[1:], strict=True):
-        np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-12)
+    peak, *sums = stats.cell_errors(values, restored, columns_per_cell)
+    assert found.peak.dtype == np.float32 and np.array_equal(found.peak, peak.numpy())
+    for computed, wanted in zip((found.square_error, found.square_weight, found.columns), sums, strict=True):
+        np.testing.assert_allclose(computed, wanted.numpy(), rtol=1e-12)
+    sizes = np.abs((values - restored).numpy())
+    assert np.array_equal(found.counts, np.bincount(sizes.view(np.uint32).reshape(-1) >> 21, minlength=ERROR_BINS))
 
 
 def test_the_cells_add_up_to_the_whole() -> None:
     raw, scheme = gaussian("BF16", 20, 200), Scheme(group_size=32)
     chunk = CpuBackend().quantize(raw, "BF16", scheme, 4)
-    highest, error, weight = cell_errors(raw, "BF16", chunk, scheme, 6, 32)
+    found = cell_errors(raw, "BF16", chunk, scheme, 32)
     sums = chunk.errors.sums(200)
-    assert highest.shape == (4, 7) and highest.max() == np.float32(sums.max_error)
-    assert error.sum() == pytest.approx(sums.square_error, rel=1e-12)
-    assert weight.sum() == pytest.approx(sums.square_weight, rel=1e-12)
+    assert found.peak.shape == (20, 7) and found.peak.max() == np.float32(sums.max_error)
+    assert found.square_error.sum() == pytest.approx(sums.square_error, rel=1e-12)
+    assert found.columns.sum() == pytest.approx(sums.square_error, rel=1e-12)
+    assert found.square_weight.sum() == pytest.approx(sums.square_weight, rel=1e-12)
+
+
+def test_a_bin_of_errors_begins_at_its_edge() -> None:
+    edges = error_edges()
+    assert len(edges) == ERROR_BINS - 3 and edges[0] == 0 and (np.diff(edges) > 0).all()
+    for value in (1e-20, 0.3, 1.0, 1.24, 1.25, 7e8):
+        place = int(np.float32(value).view(np.uint32) >> 21)
+        assert edges[place] <= np.float32(value) < edges[place + 1]

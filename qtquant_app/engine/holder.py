@@ -1,0 +1,23 @@
+"""Which format says how many bytes a tensor takes."""
+
+from __future__ import annotations
+
+from qtquant_app.core.checkpoint import TensorInfo
+from qtquant_app.core.errors import PlanError
+from qtquant_app.core.scheme import Scheme
+from qtquant_app.formats import Format, find
+
+_FORMATS = ("compressed-tensors", "qtquant")
+"""Asked in turn where the wanted format cannot hold a tensor: its picture is worth showing all the same."""
+
+
+def holder(tensor: TensorInfo, scheme: Scheme, name: str = "") -> Format:
+    """The format `name`, or another that can hold `tensor` under `scheme`. Raises PlanError where none can."""
+    names = [*([name] if name else []), *(other for other in _FORMATS if other != name)]
+    refusals = {}
+    for candidate in names:
+        found = find(candidate)
+        refusals[candidate] = found.refuses(tensor, scheme)
+        if not refusals[candidate]:
+            return found
+    raise PlanError(f"{tensor.name}: {refusals[names[0]]}", hint="choose another group size", code="format-constraint")

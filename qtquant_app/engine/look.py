@@ -1,0 +1,153 @@
+"""A window of a matrix as cells: what the error map draws, down to one weight a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qtquant_app.core.checkpoint import Checkpoint
+from qtquant_app.core.events import ChunkDone, Event, RunStarted
+from qtquant_app.core.matrix import Matrix, find
+from qtquant_app.core.scheme import Scheme
+from qtquant_app.core.view import Window
+from qtquant_app.engine.cost import CHUNK_BYTES
+from qtquant_app.engine.device import resolve
+from qtquant_app.engine.holder import holder
+from qtquant_app.engine.pipeline import ordered
+from qtquant_app.engine.tensor_work import located
+from qtquant_app.engine.tools import Tools, open_tools
+from qtquant_app.quant.kernels.view import view_cells
+
+if TYPE_CHECKING:
+    from qtquant_app.engine.preview import Preview
+
+Positions = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What a window shows, reduced to cells; the last row and column of cells may stand for fewer weights."""
+
+    window: Window
+    rows: Positions
+    """The matrix row at each display position of the window, [bottom - top]."""
+    columns: Positions
+    """The matrix column at each display position, [right - left]."""
+    rows_per_cell: int
+    columns_per_cell: int
+    extreme: NDArray[np.float32]
+    """The value of the largest magnitude in each cell, with its sign."""
+    mean: NDArray[np.float32]
+    """The mean of each cell."""
+
+
+def look(
+    checkpoint: Checkpoint, layer: str, scheme: Scheme, window: Window, known: Preview, *, device: str = "auto"
+) -> Generator[Event, None, Picture]:
+    """The cells of `window`, from the rows it needs and no others. `known` is the layer's preview under `scheme`: it has
+    the order of rows and columns, and the parameters of a whole tensor.
+
+    Raises what `preview` raises.
+    """
+    matrix = find(checkpoint, layer)
+    rows = _positions(known.channel_square_error if window.sort_rows else None, window.top, window.bottom)
+    columns = _positions(known.column_square_error if window.sort_columns else None, window.left, window.right)
+    down, across = cell_size(len(rows), window.cells_down), cell_size(len(columns), window.cells_across)
+    yield RunStarted(1, len(rows) * matrix.nbytes // matrix.rows)
+    work = _Work(matrix, scheme, window, columns, across, known)
+    extreme, total = [], []
+    with open_tools(checkpoint, holder(matrix, scheme), resolve(device)) as tools:
+        for nbytes, high, sums in ordered(tools.pool, tools.window, _tasks(tools, work, rows, down)):
+            extreme.append(high)
+            total.append(sums)
+            yield ChunkDone(matrix.name, nbytes)
+    return Picture(
+        window=window,
+        rows=rows,
+        columns=columns,
+        rows_per_cell=down,
+        columns_per_cell=across,
+        extreme=np.concatenate(extreme),
+        mean=mean_of(np.concatenate(total), len(rows), down, len(columns), across),
+    )
+
+
+def cell_size(length: int, cells: int) -> int:
+    """How many rows or columns go into a cell so that there are at most `cells`."""
+    return max(1, -(-length // max(1, cells)))
+
+
+def every(length: int) -> Positions:
+    """All rows or columns, as they are."""
+    return np.arange(length, dtype=np.int32)
+
+
+def mean_of(
+    total: NDArray[np.float64], rows: int, rows_per_cell: int, columns: int, columns_per_cell: int
+) -> NDArray[np.float32]:
+    """The means of cells from their sums over `rows` by `columns` weights."""
+    down, across = (
+        np.diff(np.append(np.arange(0, length, size), length))
+        for length, size in ((rows, rows_per_cell), (columns, columns_per_cell))
+    )
+    mean: NDArray[np.float32] = (total / np.outer(down, across)).astype(np.float32)
+    return mean
+
+
+def down_cells(
+    extreme: NDArray[np.float32], total: NDArray[np.float64], size: int
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Cells of single rows drawn together, `size` rows at a time: the value of the largest magnitude, and the sum."""
+    if size == 1:
+        return extreme, total
+    starts = np.arange(0, len(extreme), size)
+    low, high = np.minimum.reduceat(extreme, starts), np.maximum.reduceat(extreme, starts)
+    return np.where(high >= -low, high, low), np.add.reduceat(total, starts)
+
+
+def _positions(errors: NDArray[np.float64] | None, first: int, last: int) -> Positions:
+    """The rows or columns at the display positions from `first` to `last`: as they are, or the largest error first."""
+    if errors is None:
+        return np.arange(first, last, dtype=np.int32)
+    return np.argsort(-errors, kind="stable").astype(np.int32)[first:last]
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    matrix: Matrix
+    scheme: Scheme
+    window: Window
+    columns: Positions
+    columns_per_cell: int
+    known: Preview
+
+
+def _tasks(tools: Tools, work: _Work, rows: Positions, down: int) -> Iterator[Callable[[], Any]]:
+    step = max(1, CHUNK_BYTES // (work.matrix.nbytes // work.matrix.rows) // down) * down
+    for start in range(0, len(rows), step):
+        yield partial(_cells, tools, work, rows[start : start + step], down)
+
+
+def _cells(
+    tools: Tools, work: _Work, rows: Positions, down: int
+) -> tuple[int, NDArray[np.float32], NDArray[np.float64]]:
+    matrix, scheme = work.matrix, work.scheme
+    raw = read_rows(tools, matrix, rows)
+    with located(matrix, int(rows[0])):
+        chunk = tools.backend.quantize(raw, matrix.dtype, scheme, tools.format.align, work.known.fixed)
+    view = work.window.view
+    extreme, total = view_cells(raw, matrix.dtype, chunk, scheme, view, work.columns, work.columns_per_cell)
+    return raw.nbytes, *down_cells(extreme, total, down)
+
+
+def read_rows(tools: Tools, matrix: Matrix, rows: Positions) -> NDArray[Any]:
+    """The matrix rows `rows`, in their order: one read where they follow each other."""
+    first = int(rows[0])
+    if bool((np.diff(rows) == 1).all()):
+        return tools.reader.rows(matrix, first, first + len(rows))
+    return np.concatenate([tools.reader.rows(matrix, int(row), int(row) + 1).copy() for row in rows])
