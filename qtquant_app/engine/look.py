@@ -99,17 +99,6 @@ def mean_of(
     return mean
 
 
-def down_cells(
-    extreme: NDArray[np.float32], total: NDArray[np.float64], size: int
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Cells of single rows drawn together, `size` rows at a time: the value of the largest magnitude, and the sum."""
-    if size == 1:
-        return extreme, total
-    starts = np.arange(0, len(extreme), size)
-    low, high = np.minimum.reduceat(extreme, starts), np.maximum.reduceat(extreme, starts)
-    return np.where(high >= -low, high, low), np.add.reduceat(total, starts)
-
-
 def _positions(errors: NDArray[np.float64] | None, first: int, last: int) -> Positions:
     """The rows or columns at the display positions from `first` to `last`: as they are, or the largest error first."""
     if errors is None:
@@ -141,8 +130,8 @@ def _cells(
     with located(matrix, int(rows[0])):
         chunk = tools.backend.quantize(raw, matrix.dtype, scheme, tools.format.align, work.known.fixed)
     view = work.window.view
-    extreme, total = view_cells(raw, matrix.dtype, chunk, scheme, view, work.columns, work.columns_per_cell)
-    return raw.nbytes, *down_cells(extreme, total, down)
+    cells = view_cells(raw, matrix.dtype, chunk, scheme, view, work.columns, down, work.columns_per_cell)
+    return raw.nbytes, *cells
 
 
 def read_rows(tools: Tools, matrix: Matrix, rows: Positions) -> NDArray[Any]:

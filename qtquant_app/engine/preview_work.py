@@ -15,7 +15,7 @@ from qtquant_app.core.matrix import Matrix
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.core.view import MAX_CELLS, View
 from qtquant_app.engine.cost import chunk_rows
-from qtquant_app.engine.look import Positions, cell_size, down_cells, every, read_rows
+from qtquant_app.engine.look import Positions, cell_size, every, read_rows
 from qtquant_app.engine.pipeline import ordered
 from qtquant_app.engine.tensor_work import located
 from qtquant_app.engine.tools import Tools
@@ -161,8 +161,10 @@ def _part(tools: Tools, work: Work, fixed: Fixed | None, weights: Weights, rows:
     if weights.counts is None:
         counts = histogram(raw, dtype, float(weights.edges[0]), float(weights.edges[-1]), len(weights.edges) - 1)
     cells = cell_errors(raw, dtype, chunk, scheme, work.group_columns)
-    drawn = view_cells(raw, dtype, chunk, scheme, work.view, every(matrix.columns), work.columns_per_cell)
-    extreme, total = down_cells(*drawn, 1 if work.sampled else work.rows_per_cell)
+    down = 1 if work.sampled else work.rows_per_cell
+    extreme, total = view_cells(
+        raw, dtype, chunk, scheme, work.view, every(matrix.columns), down, work.columns_per_cell
+    )
     return Part(
         bytes=raw.nbytes,
         errors=chunk.errors,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.quant.chunk import QuantizedChunk, Raw, checked, checked_chunk
 from qtquant_app.quant.kernels.fused import restore_tile
-from qtquant_app.quant.kernels.intrinsics import float_bits
+from qtquant_app.quant.kernels.intrinsics import bits_float, float_bits
 from qtquant_app.quant.kernels.jit import compiled, compiled_for_pictures
 from qtquant_app.quant.kernels.packing import unpack_row
 from qtquant_app.quant.kernels.source import KINDS, decode, flat, span
@@ -136,15 +136,20 @@ def error_rows(
 
 @compiled_for_pictures
 def cell_sums(values: Any, restored: Any, first: int, last: int) -> Any:
-    """(largest |e|, sum of e^2, sum of w^2) of the weights [first:last] of a row."""
-    peak, square_error, square_weight = np.float32(0), 0.0, 0.0
+    """(largest |e|, sum of e^2, sum of w^2) of the weights [first:last] of a row.
+
+    The largest is found among bits: comparing floats, which may be NaN, is not done several at a time.
+    """
+    square_error, square_weight = 0.0, 0.0
     for i in span(first, last):
-        weight = values[i]
-        error = np.float32(weight - restored[i])
-        peak = max(peak, np.float32(abs(error)))
-        square_error += np.float64(error) * np.float64(error)
-        square_weight += np.float64(weight) * np.float64(weight)
-    return peak, square_error, square_weight
+        error = np.float64(np.float32(values[i] - restored[i]))
+        square_error += error * error
+        square_weight += np.float64(values[i]) * np.float64(values[i])
+    peak = np.int32(0)
+    for i in span(first, last):
+        size = np.int32(float_bits(np.float32(values[i] - restored[i])) & np.uint32(0x7FFFFFFF))
+        peak = max(peak, size)
+    return bits_float(np.uint32(peak)), square_error, square_weight
 
 
 @compiled_for_pictures

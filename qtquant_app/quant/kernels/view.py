@@ -31,26 +31,32 @@ def view_cells(
     scheme: Scheme,
     view: View,
     columns: NDArray[np.int32],
+    rows_per_cell: int,
     columns_per_cell: int,
 ) -> Cells:
-    """`view` of the chunk's weights in the matrix columns `columns` int32 [n], in that order, by cells of each row.
+    """`view` of the chunk's weights in the matrix columns `columns` int32 [n], in that order, drawn together in cells.
 
-    Returns the value of the largest magnitude in each cell, with its sign, float32 [rows, cells], and the sums, float64
-    [rows, cells]; the last cell may be smaller.
+    Returns the value of the largest magnitude in each cell, with its sign, float32 [cells down, cells across], and the
+    sums, float64 of the same shape; the last cells may be smaller.
     """
     rows, width = checked(raw, dtype).shape
     checked_chunk(chunk, dtype, scheme, width, rows)
-    across = -(-len(columns) // columns_per_cell)
-    extreme, total = np.empty((rows, across), np.float32), np.empty((rows, across))
+    shape = -(-rows // rows_per_cell), -(-len(columns) // columns_per_cell)
+    extreme, total = np.empty(shape, np.float32), np.empty(shape)
     rms = np.sqrt(chunk.errors.square_weight / width).astype(np.float32)
     natural = len(columns) == 0 or int(columns[-1]) - int(columns[0]) == len(columns) - 1
     natural = natural and bool((np.diff(columns) == 1).all())
     view_rows(
         flat(raw), width, KINDS[dtype], scheme.bits, group_of(scheme, width), flat(chunk.packed), chunk.packed.shape[1],
-        flat(chunk.scale), flat(zeros_of(chunk, scheme)), VIEWS[view], rms, columns, natural, columns_per_cell,
-        extreme.reshape(-1), total.reshape(-1), scratch_for(width), np.empty(len(columns), np.float32),
+        flat(chunk.scale), flat(zeros_of(chunk, scheme)), VIEWS[view], rms, columns, natural, rows_per_cell,
+        columns_per_cell, extreme.reshape(-1), total.reshape(-1), scratch_for(width), _stripe(len(columns)),
     )  # fmt: skip
     return extreme, total
+
+
+def _stripe(columns: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
+    """Working memory for the rows of a cell: the smallest, the largest and the sum of each column."""
+    return np.empty(columns, np.float32), np.empty(columns, np.float32), np.empty(columns)
 
 
 @compiled
@@ -68,16 +74,20 @@ def view_rows(
     rms: Any,
     columns: Any,
     natural: bool,
+    rows_per_cell: int,
     columns_per_cell: int,
     extreme: Any,
     total: Any,
     scratch: Any,
-    shown: Any,
+    stripe: Any,
 ) -> None:
-    """Fills extreme and total [rows * cells] from packed rows; `natural` where `columns` [n] follow each other."""
+    """Fills extreme and total [cells down * across] from packed rows; `natural` where `columns` [n] follow each other.
+
+    The rows of a cell are drawn together first, column by column: that goes several columns at a time.
+    """
     values, restored, codes = scratch
-    count = len(columns)
-    across = (count + columns_per_cell - 1) // columns_per_cell
+    low, high, sums = stripe
+    across = (len(columns) + columns_per_cell - 1) // columns_per_cell
     for row in range(len(rms)):
         decode(source, row * width, width, kind, values)
         unpack_row(packed, row * row_bytes, bits, codes, 0, width)
@@ -88,16 +98,42 @@ def view_rows(
             mark_saturated(row, width, group, kind, (1 << bits) - 1, scales, codes, restored, values)
         elif view != WEIGHT:
             fill_errors(view, width, rms[row], restored, values)
-        if natural:
-            offset = np.uint64(columns[0]) if count else np.uint64(0)
-            for i in span(0, count):
-                shown[i] = values[offset + i]
-        else:
-            for i in span(0, count):
-                shown[i] = values[columns[i]]
-        for cell in range(across):
-            first, last = cell * columns_per_cell, min((cell + 1) * columns_per_cell, count)
-            extreme[row * across + cell], total[row * across + cell] = drawn_together(shown, first, last)
+        take_row(values, columns, natural, row % rows_per_cell == 0, restored, low, high, sums)
+        if (row + 1) % rows_per_cell == 0 or row + 1 == len(rms):
+            place = row // rows_per_cell * across
+            for cell in range(across):
+                first, last = cell * columns_per_cell, min((cell + 1) * columns_per_cell, len(columns))
+                extreme[place + cell], total[place + cell] = drawn_together(low, high, sums, first, last)
+
+
+@compiled
+def take_row(values: Any, columns: Any, natural: bool, fresh: bool, shown: Any, low: Any, high: Any, sums: Any) -> None:
+    """Takes the shown columns of a row's values into the stripe of its cells; `fresh` where it is the first row there.
+
+    One array is written in each loop, and no condition stands in any, so that several columns are worked on at once.
+    """
+    count = len(columns)
+    if natural and count > 0:
+        offset = np.uint64(columns[0])
+        for i in span(0, count):
+            shown[i] = values[offset + i]
+    else:
+        for i in span(0, count):
+            shown[i] = values[columns[i]]
+    if fresh:
+        for i in span(0, count):
+            low[i] = shown[i]
+        for i in span(0, count):
+            high[i] = shown[i]
+        for i in span(0, count):
+            sums[i] = np.float64(shown[i])
+        return
+    for i in span(0, count):
+        low[i] = min(low[i], shown[i])
+    for i in span(0, count):
+        high[i] = max(high[i], shown[i])
+    for i in span(0, count):
+        sums[i] += np.float64(shown[i])
 
 
 @compiled
@@ -144,10 +180,10 @@ def fill_parameters(
 
 
 @compiled_for_pictures
-def drawn_together(values: Any, first: int, last: int) -> Any:
-    """(the value of the largest magnitude, the positive one of two; the sum) of values[first:last]."""
-    low, high, total = values[first], values[first], 0.0
+def drawn_together(low: Any, high: Any, sums: Any, first: int, last: int) -> Any:
+    """(the value of the largest magnitude, the positive one of two; the sum) of the columns [first:last] of a stripe."""
+    smallest, largest, total = low[first], high[first], 0.0
     for i in span(first, last):
-        low, high = min(low, values[i]), max(high, values[i])
-        total += np.float64(values[i])
-    return (high if high >= -low else low), total
+        smallest, largest = min(smallest, low[i]), max(largest, high[i])
+        total += sums[i]
+    return (largest if largest >= -smallest else smallest), total

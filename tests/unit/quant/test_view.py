@@ -57,24 +57,22 @@ def test_a_cell_holds_the_largest_magnitude_and_the_sum_of_its_weights(
     chunk = CpuBackend().quantize(raw, dtype, scheme, 1)
     count = raw.shape[1]
     columns = np.array(data.draw(st.one_of(st.permutations(range(count)), st.just(range(count // 2, count)))), np.int32)
-    size = data.draw(st.integers(1, count + 2))
-    extreme, total = view_cells(raw, dtype, chunk, scheme, view, columns, size)
+    down, size = data.draw(st.integers(1, len(raw) + 1)), data.draw(st.integers(1, count + 2))
+    extreme, total = view_cells(raw, dtype, chunk, scheme, view, columns, down, size)
     shown = plain(view, raw, dtype, chunk, scheme)[:, columns]
-    starts = range(0, len(columns), size)
-    assert extreme.shape == total.shape == (len(raw), len(starts))
-    for cell, start in enumerate(starts):
-        part = shown[:, start : start + size]
-        largest = np.abs(part).max(axis=1)
-        assert np.array_equal(np.abs(extreme[:, cell]), largest)
-        assert all(value in row for value, row in zip(extreme[:, cell], part, strict=True))
-        np.testing.assert_allclose(total[:, cell], part.sum(axis=1, dtype=np.float64), rtol=1e-9, atol=1e-30)
+    tops, lefts = range(0, len(raw), down), range(0, len(columns), size)
+    assert extreme.shape == total.shape == (len(tops), len(lefts))
+    for place in np.ndindex(*extreme.shape):
+        part = shown[tops[place[0]] : tops[place[0]] + down, lefts[place[1]] : lefts[place[1]] + size]
+        assert abs(extreme[place]) == np.abs(part).max() and extreme[place] in part
+        np.testing.assert_allclose(total[place], part.sum(dtype=np.float64), rtol=1e-9, atol=1e-30)
 
 
 def test_of_two_values_of_one_size_the_positive_one_is_shown() -> None:
     raw = raw_of(np.array([[-3.0, 3.0, 1.0]]), "F32")
     chunk = CpuBackend().quantize(raw, "F32", Scheme(strategy="channel", group_size=None), 1)
     extreme, _ = view_cells(
-        raw, "F32", chunk, Scheme(strategy="channel", group_size=None), View.WEIGHT, np.arange(3, dtype=np.int32), 3
+        raw, "F32", chunk, Scheme(strategy="channel", group_size=None), View.WEIGHT, np.arange(3, dtype=np.int32), 1, 3
     )
     assert extreme.tolist() == [[3.0]]
 
@@ -83,7 +81,7 @@ def test_clipping_shows_as_saturation() -> None:
     raw = gaussian("F32", 8, 512)
     scheme = Scheme(bits=2, group_size=128, method="mse")
     chunk = CpuBackend().quantize(raw, "F32", scheme, 1)
-    extreme, total = view_cells(raw, "F32", chunk, scheme, View.SATURATION, np.arange(512, dtype=np.int32), 512)
+    extreme, total = view_cells(raw, "F32", chunk, scheme, View.SATURATION, np.arange(512, dtype=np.int32), 8, 512)
     assert extreme.max() == 1 and 0 < total.sum() < raw.size / 4
 
 

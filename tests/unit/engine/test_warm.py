@@ -1,0 +1,37 @@
+"""Warming up runs the kernels of a preview, whatever dtypes a checkpoint has."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from qtquant_app.engine.warm import warm_up
+from tests.driving import finish
+
+TEXT = """
+from qtquant_app.engine.warm import warm_up
+from qtquant_app.quant.kernels import fused, inspect, view
+for _ in warm_up(["BF16"]):
+    pass
+made = [kernel.signatures for kernel in (fused.quantize_rows, fused.extremes_rows, inspect.count_rows, inspect.error_rows, view.view_rows)]
+assert all(len(signatures) == 1 for signatures in made), made
+import numpy, sys
+from pathlib import Path
+from qtquant_app.core.scheme import Scheme
+from qtquant_app.engine.preview import preview
+from qtquant_app.engine.source import open_checkpoint
+for _ in preview(open_checkpoint("sample"), "model.layers.0.mlp.down_proj", Scheme(group_size=32), device="cpu"):
+    pass
+again = [kernel.signatures for kernel in (fused.quantize_rows, fused.extremes_rows, inspect.count_rows, inspect.error_rows, view.view_rows)]
+assert again == made, "a preview had to compile more"
+assert "torch" not in sys.modules
+"""
+
+
+def test_every_dtype_of_the_kernels_is_warmed_up_and_others_are_passed_over() -> None:
+    events, _ = finish(warm_up(["F32", "F16", "BF16", "F8_E4M3", "I64"]))
+    assert len(events) == 3 * 4
+
+
+def test_after_warming_up_a_preview_compiles_nothing() -> None:
+    subprocess.run([sys.executable, "-c", TEXT], check=True)
