@@ -75,8 +75,9 @@ def _quantize_rows(
     raw = tools.reader.rows(tensor, start, stop)
     with located(tensor, start):
         chunk = tools.backend.quantize(raw, tensor.dtype, scheme, tools.format.align, fixed)
-    rows = tools.format.encode_codes(chunk.packed, scheme)
-    out.write(file, codes.offset + start * (codes.nbytes // tensor.shape[0]), rows)
+    row = codes.nbytes // tensor.shape[0]
+    rows = tools.format.encode_codes(chunk.packed, scheme)[:, :row]  # int8 weights are stored without padding
+    out.write(file, codes.offset + start * row, np.ascontiguousarray(rows))
     return Piece(tensor, raw.nbytes, stop == tensor.shape[0], chunk.scale, chunk.zero, chunk.errors)
 
 

@@ -9,12 +9,15 @@ import pytest
 import torch
 import transformers
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.load import load
 from qtquant_app.engine.runtime import int8
 from qtquant_app.transformers import QuantizedLinear
+from tests import driving
+from tests.checkpoints import write_checkpoint
 from tests.end2end.round_trip import quantize
 from tests.end2end.tiny_models import build, inputs, llama, outputs
 
@@ -111,3 +114,14 @@ def _layer(columns: int, rows: int, scheme: Scheme = W8A8, bias: bool = True) ->
     if layer.bias is not None:
         layer.bias.data = torch.randn(rows)
     return layer
+
+
+def test_int8_weights_of_any_width_are_written_without_gaps(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    weight = torch.randn(20, 45).bfloat16()
+    source = write_checkpoint(tmp_path / "m", {"model.layers.0.mlp.up_proj.weight": weight})
+    assert driving.quantize(source, tmp_path / "out", W8A8).verified
+    stored = load_file(tmp_path / "out" / "model.safetensors")
+    codes, scale = stored["model.layers.0.mlp.up_proj.weight"], stored["model.layers.0.mlp.up_proj.weight_scale"]
+    assert codes.shape == (20, 45)
+    assert (codes.float() * scale.float() - weight.float()).abs().max() <= scale.float().max()
