@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
-from qtquant_app.core.dtypes import nbytes
+from qtquant_app.core.dtypes import ITEM_BITS, nbytes
 from qtquant_app.core.errors import UsageError
+from qtquant_app.core.placement import Placement, Slot
 from qtquant_app.core.plan import PlanWarning, Role, TensorPlan
 from qtquant_app.core.scheme import Scheme
 
@@ -104,6 +105,10 @@ class Format(ABC):
         """The inverse of `encode_parameters`, from bytes as read. Raises ValueError where they contradict the plan."""
 
     @abstractmethod
+    def place(self, tensor: TensorInfo, scheme: Scheme, row: int, column: int) -> Placement:
+        """Where the code, the scale and the zero point of one weight lie among the stored tensors, to the bit."""
+
+    @abstractmethod
     def quantization_config(self, checkpoint: Checkpoint, tensors: Sequence[TensorPlan]) -> dict[str, Any]:
         """The `quantization_config` of config.json."""
 
@@ -147,6 +152,26 @@ def scale_shape(tensor: TensorInfo, scheme: Scheme) -> tuple[int, ...]:
     """[1] for a whole tensor, else [rows, groups]."""
     rows, columns = tensor.shape
     return (1,) if scheme.strategy == "tensor" else (rows, scheme.groups(columns))
+
+
+def scale_index(scheme: Scheme, row: int, column: int) -> tuple[int, ...]:
+    """Which element of a tensor of `scale_shape` serves the weight at `row`, `column`."""
+    if scheme.strategy == "tensor":
+        return (0,)
+    return row, column // scheme.group_size if scheme.group_size else 0
+
+
+def whole_slot(tensor: str, dtype: str, index: tuple[int, ...], less: int = 0) -> Slot:
+    """The place of a number that is an element of its own."""
+    return Slot(tensor, dtype, (index,), tuple((0, bit) for bit in range(ITEM_BITS[dtype])), less)
+
+
+def dense_slot(tensor: str, dtype: str, number: int, bits: int, index: Callable[[int], tuple[int, ...]]) -> Slot:
+    """The place of a number in a dense little-endian stream of `bits` bits each; `index` is that of a stream's element."""
+    places = [divmod(number * bits + bit, ITEM_BITS[dtype]) for bit in range(bits)]
+    first = places[0][0]
+    elements = tuple(index(element) for element in range(first, places[-1][0] + 1))
+    return Slot(tensor, dtype, elements, tuple((element - first, bit) for element, bit in places))
 
 
 def raw_dtype(dtype: str) -> np.dtype[Any]:

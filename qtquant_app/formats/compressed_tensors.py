@@ -14,9 +14,21 @@ from typing import Any
 import numpy as np
 
 from qtquant_app.core.checkpoint import Checkpoint, Kind, TensorInfo
+from qtquant_app.core.placement import Placement, Slot
 from qtquant_app.core.plan import PlanWarning, Role, TensorPlan
 from qtquant_app.core.scheme import Scheme
-from qtquant_app.formats.base import Bytes, Format, Parameters, Stored, as_bytes, raw_dtype, scale_shape
+from qtquant_app.formats.base import (
+    Bytes,
+    Format,
+    Parameters,
+    Stored,
+    as_bytes,
+    dense_slot,
+    raw_dtype,
+    scale_index,
+    scale_shape,
+    whole_slot,
+)
 from qtquant_app.formats.reader_names import ReaderNames, reader_names
 from qtquant_app.quant.kernels.packing import pack, unpack
 
@@ -83,6 +95,20 @@ class CompressedTensors(Format):
         scale = stored["scale"].view(raw_dtype(tensor.dtype)).reshape(rows, groups)
         zero = None if scheme.symmetric else _decode_zero(stored["zero"], rows, groups, scheme)
         return Parameters(scale, zero)
+
+    def place(self, tensor: TensorInfo, scheme: Scheme, row: int, column: int) -> Placement:
+        stored = {part.role: part for part in self.stored(tensor, scheme)}
+        codes, scale, zero = stored["codes"], stored["scale"], stored.get("zero")
+        index = scale_index(scheme, row, column)
+        if scheme.activations == "int8":
+            code = whole_slot(codes.name, codes.dtype, (row, column), less=1 << (scheme.bits - 1))
+        else:
+            code = dense_slot(codes.name, codes.dtype, column, scheme.bits, lambda word: (row, word))
+        return Placement(
+            code,
+            whole_slot(scale.name, scale.dtype, index),
+            None if zero is None else _zero_slot(zero, scheme, index),
+        )
 
     def quantization_config(self, checkpoint: Checkpoint, tensors: Sequence[TensorPlan]) -> dict[str, Any]:
         names = _names(checkpoint, tensors)
@@ -192,6 +218,13 @@ def _encode_zero(zero: Bytes, scheme: Scheme) -> Bytes:
         return as_bytes(zero - np.uint8(1 << (scheme.bits - 1)))
     columns = pack(np.ascontiguousarray(zero.T), scheme.bits, 4)
     return as_bytes(columns.view("<u4").T)
+
+
+def _zero_slot(zero: Stored, scheme: Scheme, index: tuple[int, ...]) -> Slot:
+    if scheme.strategy == "tensor":
+        return whole_slot(zero.name, zero.dtype, index, less=1 << (scheme.bits - 1))
+    row, group = index
+    return dense_slot(zero.name, zero.dtype, row, scheme.bits, lambda word: (word, group))
 
 
 def _decode_zero(stored: Bytes, rows: int, groups: int, scheme: Scheme) -> Bytes:

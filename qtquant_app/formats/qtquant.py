@@ -13,9 +13,21 @@ from typing import Any
 import numpy as np
 
 from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
+from qtquant_app.core.placement import Placement
 from qtquant_app.core.plan import Role, TensorPlan
 from qtquant_app.core.scheme import Scheme
-from qtquant_app.formats.base import Bytes, Format, Parameters, Stored, as_bytes, raw_dtype, scale_shape
+from qtquant_app.formats.base import (
+    Bytes,
+    Format,
+    Parameters,
+    Stored,
+    as_bytes,
+    dense_slot,
+    raw_dtype,
+    scale_index,
+    scale_shape,
+    whole_slot,
+)
 
 
 class QtQuantFormat(Format):
@@ -59,6 +71,16 @@ class QtQuantFormat(Format):
         scale = stored["scale"].view(raw_dtype(tensor.dtype)).reshape(rows, columns)
         zero = None if scheme.symmetric else stored["zero"].view(np.uint8).reshape(rows, columns)
         return Parameters(scale, zero)
+
+    def place(self, tensor: TensorInfo, scheme: Scheme, row: int, column: int) -> Placement:
+        stored = {part.role: part for part in self.stored(tensor, scheme)}
+        codes, scale, zero = stored["codes"], stored["scale"], stored.get("zero")
+        index = scale_index(scheme, row, column)
+        return Placement(
+            dense_slot(codes.name, codes.dtype, column, scheme.bits, lambda byte: (row, byte)),
+            whole_slot(scale.name, scale.dtype, index),
+            None if zero is None else whole_slot(zero.name, zero.dtype, index),
+        )
 
     def quantization_config(self, checkpoint: Checkpoint, tensors: Sequence[TensorPlan]) -> dict[str, Any]:
         schemes: list[Scheme] = []
