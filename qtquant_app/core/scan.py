@@ -8,7 +8,7 @@ from math import sqrt
 from typing import Any
 
 from qtquant_app.core.checkpoint import Kind
-from qtquant_app.core.report import TensorReport, finite
+from qtquant_app.core.report import ErrorSums, TensorReport, finite
 from qtquant_app.core.scheme import Scheme
 
 OUTLIER_SIGMAS = 6.0
@@ -17,6 +17,17 @@ EXTREME = 100.0
 """A tensor has extreme outliers where its largest |w| is more than so many times the root of its mean square."""
 RUN = 16
 """Weights in an aligned run of a row; a run of one value other than zero is a constant group."""
+
+
+DEFAULT_SCHEMES = (
+    Scheme(bits=8, strategy="channel", group_size=None),
+    Scheme(bits=4, group_size=128),
+    Scheme(bits=4, group_size=128, symmetric=False, method="mse"),
+    Scheme(bits=4, group_size=32, symmetric=False),
+    Scheme(bits=3, group_size=64, symmetric=False, method="mse"),
+    Scheme(bits=2, group_size=32, symmetric=False, method="mse"),
+)
+"""What a scan tries unless told otherwise: from nearly lossless to what few models bear."""
 
 
 class Flag(StrEnum):
@@ -65,7 +76,9 @@ class TensorStats:
 
     def flags(self, rows: int) -> tuple[Flag, ...]:
         """What is odd, the gravest first, in a tensor of `rows` rows."""
-        found = []
+        found: list[Flag] = []
+        if not self.weights:
+            return ()
         if self.non_finite:
             found.append(Flag.NON_FINITE)
         if self.zeros == self.weights:
@@ -126,6 +139,34 @@ class TensorScan:
 
 
 @dataclass(frozen=True, slots=True)
+class SchemeTotal:
+    """What a scheme comes to over all tensors that it was tried on."""
+
+    scheme: Scheme
+    tensors: int
+    bytes: int
+    """Of the quantized tensors alone."""
+    errors: ErrorSums
+    worst: str
+    """The tensor with the lowest SQNR."""
+
+    @property
+    def bits_per_weight(self) -> float:
+        return round(8 * self.bytes / self.errors.weights, 6) if self.errors.weights else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "scheme": self.scheme.to_json(),
+            "label": self.scheme.label,
+            "tensors": self.tensors,
+            "bytes": self.bytes,
+            "bits_per_weight": self.bits_per_weight,
+            **self.errors.to_json(),
+            "worst": self.worst,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class ScanReport:
     """The result of `engine.scan.scan`: every tensor of a checkpoint, in the checkpoint's order."""
 
@@ -136,11 +177,28 @@ class ScanReport:
     cached: int
     """How many tensors came whole from the cache."""
 
+    @property
+    def totals(self) -> tuple[SchemeTotal, ...]:
+        """One for each scheme that any tensor could take, in the scan's order."""
+        return tuple(total for total in map(self._total, self.schemes) if total.tensors)
+
+    def worst(self, scheme: Scheme) -> tuple[TensorReport, ...]:
+        """All reports under `scheme`, the lowest SQNR first."""
+        found = [report for tensor in self.tensors if (report := tensor.report(scheme)) is not None]
+        return tuple(sorted(found, key=lambda report: (report.errors.sqnr_db, report.name)))
+
+    def _total(self, scheme: Scheme) -> SchemeTotal:
+        ranked = self.worst(scheme)
+        errors = ErrorSums.added(report.errors for report in ranked)
+        worst = ranked[0].name if ranked else ""
+        return SchemeTotal(scheme, len(ranked), sum(report.bytes for report in ranked), errors, worst)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "label": self.label,
             "format": self.format,
             "schemes": [scheme.to_json() for scheme in self.schemes],
+            "totals": [total.to_json() for total in self.totals],
             "tensors": [tensor.to_json() for tensor in self.tensors],
             "cached": self.cached,
         }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +35,23 @@ def save_error_map(preview: Preview, file: Path) -> None:
         ) from None
 
 
+def error_map_png(preview: Preview, most: int = 256) -> bytes:
+    """The map as the bytes of a small PNG: at most about `most` cells a side, each the largest |error| of those in it."""
+    from PIL import Image
+
+    values = preview.error_map
+    for axis in (0, 1):
+        step = -(-values.shape[axis] // most)
+        values = np.maximum.reduceat(values, np.arange(0, values.shape[axis], step), axis=axis)
+    top = float(values.max(initial=0.0))
+    image = Image.fromarray(np.rint(values * (255 / top if top > 0 else 0)).astype(np.uint8), "P")
+    image.putpalette(colour_map().tobytes())
+    file = BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+@cache
 def colour_map() -> NDArray[np.uint8]:
     """256 colours of even lightness steps, dark blue to light yellow; [256, 3] sRGB.
 

@@ -1,0 +1,39 @@
+"""Reads a scheme from the few characters that its label is."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from qtquant_app.core.errors import UsageError
+from qtquant_app.core.scheme import Scheme
+
+_LABEL = re.compile(
+    r"w(?P<bits>\d{1,2})\s+(?:(?P<where>tensor|ch)|g(?P<group>\d{1,9}))\s+(?P<symmetry>sym|asym)"
+    r"(?:\s+(?P<method>(?!a8\b)[a-z][a-z0-9_-]*))?(?:\s+(?P<activations>a8))?",
+    re.IGNORECASE,
+)
+_WHERE = {"tensor": "tensor", "ch": "channel"}
+
+
+def parse_label(text: str) -> Scheme:
+    """The scheme whose label is `text`: `W4 g128 sym`, `W8 ch sym A8`; capitals and spaces do not matter.
+
+    Raises UsageError where it is no label, or where the scheme contradicts itself.
+    """
+    found = _LABEL.fullmatch(text.strip())
+    if found is None:
+        raise UsageError(
+            f"{text!r} is not a scheme",
+            hint='write bits, groups, symmetry and method as in "W4 g128 sym", "W8 ch sym" or "W3 g32 asym mse"',
+            code="scheme",
+        )
+    values: dict[str, Any] = {
+        "bits": int(found["bits"]),
+        "strategy": _WHERE[found["where"].lower()] if found["where"] else "group",
+        "group_size": int(found["group"]) if found["group"] else None,
+        "symmetric": found["symmetry"].lower() == "sym",
+        "method": (found["method"] or "rtn").lower(),
+        "activations": "int8" if found["activations"] else "none",
+    }
+    return Scheme(**values)

@@ -1,0 +1,55 @@
+"""Tells whether a file is the one it was: by size, time stamps and place on the disk, without reading it, as git's index does."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import time_ns
+
+from qtquant_app.core.checkpoint import TensorInfo
+
+_SETTLED = 2_000_000_000
+"""Nanoseconds after which a file's time stamp tells a later change apart: some file systems count in whole seconds, FAT in two."""
+
+Mark = tuple[str, int, int, int, int, int]
+
+
+@dataclass(slots=True)
+class FileMarks:
+    """The marks of the files of one checkpoint, each taken when it was first asked for."""
+
+    root: Path
+    _marks: dict[str, Mark | None] = field(default_factory=dict)
+    _settled: dict[str, bool] = field(default_factory=dict)
+
+    def key(self, tensor: TensorInfo, words: str) -> bytes | None:
+        """A key for the bytes of `tensor` in the file as it is now, read as `words` say; None where there is no file."""
+        mark = self._mark(tensor.file)
+        if mark is None:
+            return None
+        facts = f"{mark} {tensor.offset} {tensor.nbytes} {tensor.dtype} {tensor.shape} {words}"
+        return hashlib.sha256(facts.encode("utf-8", "backslashreplace")).digest()
+
+    def unchanged(self, tensor: TensorInfo) -> bool:
+        """Whether the file of `tensor` still has the mark it had."""
+        return self._mark(tensor.file) == _mark_of(self.root / tensor.file)
+
+    def settled(self, tensor: TensorInfo) -> bool:
+        """Whether any change of the file after its mark was taken would give it another."""
+        return self._mark(tensor.file) is not None and self._settled[tensor.file]
+
+    def _mark(self, file: str) -> Mark | None:
+        if file not in self._marks:
+            mark = self._marks[file] = _mark_of(self.root / file)
+            self._settled[file] = mark is not None and time_ns() - mark[2] > _SETTLED
+        return self._marks[file]
+
+
+def _mark_of(path: Path) -> Mark | None:
+    try:
+        real = path.resolve()
+        found = real.stat()
+    except OSError:
+        return None
+    return str(real), found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev
