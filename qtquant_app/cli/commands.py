@@ -36,15 +36,57 @@ def inspect(options: Namespace) -> int:
 def preview(options: Namespace) -> int:
     from qtquant_app.cli.progress import drive
     from qtquant_app.cli.recipe import scheme_of
+    from qtquant_app.core.view import View
     from qtquant_app.engine.picture import save_error_map
     from qtquant_app.engine.preview import preview as make_preview
     from qtquant_app.engine.source import open_checkpoint
 
     checkpoint = open_checkpoint(options.model)
-    found = drive(make_preview(checkpoint, options.layer, scheme_of(options), device=options.device))
+    found = drive(
+        make_preview(checkpoint, options.layer, scheme_of(options), device=options.device, view=View(options.view))
+    )
     if options.png:
         save_error_map(found, Path(options.png))
     show.document(found.to_json()) if options.json else show.preview(found)
+    return 0
+
+
+def remedies(options: Namespace) -> int:
+    from qtquant_app.cli.remedies import remedies as run
+
+    return run(options)
+
+
+def compare(options: Namespace) -> int:
+    from qtquant_app.cli.compare import compare as run
+
+    return run(options)
+
+
+def scan(options: Namespace) -> int:
+    from qtquant_app.cli.scan import scan as run
+
+    return run(options)
+
+
+def report(options: Namespace) -> int:
+    from qtquant_app.cli.scan import report as run
+
+    return run(options)
+
+
+def explain(options: Namespace) -> int:
+    from qtquant_app.cli.explain import explanation
+    from qtquant_app.cli.progress import drive
+    from qtquant_app.cli.recipe import scheme_of
+    from qtquant_app.engine.explain import explain as explain_weight
+    from qtquant_app.engine.source import open_checkpoint
+
+    checkpoint, scheme = open_checkpoint(options.model), scheme_of(options)
+    rows, columns = (options.row, options.row + 1), (options.column, options.column + 1)
+    place = (options.layer, scheme, rows, columns)
+    found = drive(explain_weight(checkpoint, *place, format=options.format, device=options.device))
+    show.document(found.to_json()) if options.json else explanation(found)
     return 0
 
 

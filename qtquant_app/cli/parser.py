@@ -10,6 +10,7 @@ from qtquant_app import __version__
 from qtquant_app.cli import commands
 from qtquant_app.core.errors import UsageError
 from qtquant_app.core.scheme import MAX_BITS, MIN_BITS
+from qtquant_app.core.view import View
 
 _MODEL = "a folder, a .safetensors/.bin/.pt file, a Hub id in the local cache, or `sample`"
 
@@ -40,6 +41,8 @@ def _parser() -> tuple[argparse.ArgumentParser, frozenset[str]]:
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
     _add_window(verbs)
     _add_reading(verbs)
+    _add_weighing(verbs)
+    _add_scans(verbs)
     _add_work(verbs)
     _add_lists(verbs)
     return parser, frozenset(verbs.choices)
@@ -70,8 +73,60 @@ def _add_reading(verbs: Any) -> None:
     preview = _verb(verbs, "preview", commands.preview, "the error of one tensor under a scheme")
     preview.add_argument("model", metavar="MODEL", help=_MODEL)
     preview.add_argument("--layer", required=True, metavar="NAME", help="a tensor or its module")
-    preview.add_argument("--png", metavar="FILE", help="save the error map as a picture")
+    preview.add_argument(
+        "--view", choices=[str(view) for view in View], default=str(View.ABSOLUTE), help="what the map shows"
+    )
+    preview.add_argument("--png", metavar="FILE", help="save the map as a picture")
     _add_scheme(preview)
+
+
+def _add_weighing(verbs: Any) -> None:
+    remedies = _verb(verbs, "remedies", commands.remedies, "what would help a tensor: bytes against decibels, measured")
+    remedies.add_argument("model", metavar="MODEL", help=_MODEL)
+    remedies.add_argument("--layer", required=True, metavar="NAME", help="a tensor or its module")
+    remedies.add_argument("--row", type=int, metavar="R", help="this channel alone")
+    remedies.add_argument("--column", type=int, metavar="C", help="with --row: the group that this column lies in")
+    remedies.add_argument("--format", metavar="F", help="whose bytes to count; compressed-tensors if not given")
+    _add_scheme(remedies)
+    compare = _verb(verbs, "compare", commands.compare, "schemes side by side over tensors")
+    compare.add_argument("model", metavar="MODEL", help=_MODEL)
+    compare.add_argument(
+        "--layer", required=True, action="append", metavar="NAME", help="a tensor, its module or a glob; repeatable"
+    )
+    compare.add_argument(
+        "--scheme", required=True, action="append", metavar="LABEL", help='such as "W4 g128 sym"; repeatable'
+    )
+    compare.add_argument("--format", metavar="F", help="whose bytes to count; compressed-tensors if not given")
+    compare.add_argument("--csv", metavar="FILE", help="save the figures of every tensor as a table")
+    compare.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda[:N], mps or xpu")
+    explain = _verb(verbs, "explain", commands.explain, "one weight on its way to a code, to its bits, and back")
+    explain.add_argument("model", metavar="MODEL", help=_MODEL)
+    explain.add_argument("--layer", required=True, metavar="NAME", help="any tensor, its module, or a slice: NAME[3]")
+    explain.add_argument("--row", required=True, type=int, metavar="R", help="the output channel, from 0")
+    explain.add_argument("--column", required=True, type=int, metavar="C", help="the input column, from 0")
+    explain.add_argument("--format", metavar="F", default="", help="whose layout to show; see `qtquant formats`")
+    _add_scheme(explain)
+
+
+def _add_scans(verbs: Any) -> None:
+    scan = _verb(verbs, "scan", commands.scan, "every tensor: what it is like, and its error under several schemes")
+    scan.add_argument("--csv", metavar="FILE", help="save the figures of every tensor as a table")
+    report = _verb(verbs, "report", commands.report, "a scan as one page of HTML, for any browser")
+    report.add_argument("-o", "--output", metavar="FILE", required=True, help="the page to write, such as report.html")
+    report.add_argument("--worst", type=int, default=8, metavar="N", help="tensors to show with their error maps; 8")
+    report.add_argument("--overwrite", action="store_true", help="replace FILE, whatever it holds")
+    for verb in (scan, report):
+        verb.add_argument("model", metavar="MODEL", help=_MODEL)
+        verb.add_argument(
+            "--scheme",
+            action="append",
+            default=[],
+            metavar="LABEL",
+            help='such as "W4 g128 sym" or "W3 g32 asym mse"; repeatable; six of them if not given',
+        )
+        verb.add_argument("--format", metavar="F", default="", help="whose bytes to count; see `qtquant formats`")
+        verb.add_argument("--no-cache", action="store_true", help="neither use nor keep the results of other scans")
+        verb.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda[:N], mps or xpu")
 
 
 def _add_work(verbs: Any) -> None:

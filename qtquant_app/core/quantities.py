@@ -28,6 +28,19 @@ def decibels(value: float) -> str:
     return f"{value:.2f} dB" if isfinite(value) else NOTHING
 
 
+def gain_text(value: float) -> str:
+    """A difference in dB with its sign: `+1.21 dB`."""
+    if value == inf:
+        return "all of it"
+    return f"{value:+.2f} dB".replace("-", "\u2212") if isfinite(value) else NOTHING
+
+
+def more_text(count: int) -> str:
+    """A difference in bytes with its sign: `+110 kB`, `\u2212812 B`, `0 B`."""
+    sign = "+" if count > 0 else "\u2212" if count < 0 else ""
+    return sign + bytes_text(abs(count))
+
+
 def percent(value: float) -> str:
     """A ratio as `3.142 %`."""
     return f"{100 * value:.4g} %" if isfinite(value) else NOTHING

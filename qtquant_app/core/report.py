@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import inf, log10, sqrt
+from math import fsum, inf, log10, sqrt
 from typing import Any
 
 from qtquant_app.core.scheme import Scheme
@@ -50,6 +50,18 @@ class ErrorSums:
             return 1.0 if self.square_weight == self.square_dequantized else 0.0
         dot = (self.square_weight + self.square_dequantized - self.square_error) / 2
         return max(-1.0, min(1.0, dot / norms))
+
+    @staticmethod
+    def added(parts: Iterable[ErrorSums]) -> ErrorSums:
+        """Several tensors, or parts of one, taken as one; exactly rounded, so that their order does not matter."""
+        parts = list(parts)
+        return ErrorSums(
+            weights=sum(part.weights for part in parts),
+            square_error=fsum(part.square_error for part in parts),
+            square_weight=fsum(part.square_weight for part in parts),
+            square_dequantized=fsum(part.square_dequantized for part in parts),
+            max_error=max((part.max_error for part in parts), default=0.0),
+        )
 
     def to_json(self) -> dict[str, float | None]:
         return {

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from qtquant_app.core.checkpoint import Kind, TensorInfo
@@ -45,15 +44,21 @@ def classify(tensors: Iterable[TensorInfo], config: Mapping[str, Any]) -> tuple[
     if None in kinds:
         classes = module_classes(config)
         kinds = [kind or by_module(t, classes) or by_shape(t, config) for t, kind in zip(listed, kinds, strict=True)]
-    return tuple(replace(t, kind=k or Kind.OTHER) for t, k in zip(listed, kinds, strict=True))
+    return tuple(_of_kind(tensor, kind or Kind.OTHER) for tensor, kind in zip(listed, kinds, strict=True))
+
+
+def _of_kind(tensor: TensorInfo, kind: Kind) -> TensorInfo:
+    """`dataclasses.replace` takes three times as long, which tells at 60,000 tensors."""
+    t = tensor
+    return t if t.kind is kind else TensorInfo(t.name, t.dtype, t.shape, t.file, t.offset, t.nbytes, kind, t.tied_to)
 
 
 def by_name(tensor: TensorInfo) -> Kind | None:
     """The kind where name and rank alone leave no doubt, else None."""
-    leaf = tensor.module.rpartition(".")[2]
     if len(tensor.shape) < 2:
         return _vector(tensor)
-    if _EXPERT.search(tensor.name):
+    leaf = tensor.module.rpartition(".")[2]
+    if "experts" in tensor.name and _EXPERT.search(tensor.name):
         known = len(tensor.shape) == 3 or leaf in _EXPERT_LEAVES
         return Kind.EXPERT if known else None
     if len(tensor.shape) > 2:

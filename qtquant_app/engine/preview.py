@@ -59,6 +59,8 @@ class Preview:
     """Sum of e^2 of each row, [rows]. In a sample, a row that was not looked at has what the one that stands for it has."""
     channel_square_weight: NDArray[np.float64]
     channel_max_error: NDArray[np.float32]
+    channel_relative_error: NDArray[np.float32]
+    """||e|| / ||w|| of each row, [rows]."""
     column_square_error: NDArray[np.float64]
     """Sum of e^2 of each column over the rows looked at, [columns]."""
     group_columns: int
@@ -69,24 +71,6 @@ class Preview:
     """Those with the largest squared error, the largest first."""
     fixed: Fixed | None
     """The scale and zero point of the whole tensor, where it has but one."""
-
-    @property
-    def channel_relative_error(self) -> NDArray[np.float32]:
-        """||e|| / ||w|| of each row; [rows]."""
-        return _ratio(self.channel_square_error, self.channel_square_weight)
-
-    @property
-    def error_map(self) -> NDArray[np.float32]:
-        """Largest |error|, or what else `picture` shows, per cell."""
-        return self.picture.extreme
-
-    @property
-    def map_rows_per_cell(self) -> int:
-        return self.picture.rows_per_cell
-
-    @property
-    def map_columns_per_cell(self) -> int:
-        return self.picture.columns_per_cell
 
     def to_json(self) -> dict[str, Any]:
         """CONTRACT's `preview` document."""
@@ -170,6 +154,7 @@ def _assemble(work: Work, done: list[Part], weights: Weights, fixed: Fixed | Non
         levels=_levels(scheme, scale, zero),
         picture=_picture(work, done),
         channel_square_error=work.spread(errors.square_error),
+        channel_relative_error=work.spread(_ratio(errors.square_error, errors.square_weight)),
         channel_square_weight=work.spread(errors.square_weight),
         channel_max_error=work.spread(errors.max_error),
         column_square_error=np.sum([part.column_error for part in done], axis=0),

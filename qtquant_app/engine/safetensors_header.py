@@ -10,6 +10,8 @@ import json
 import os
 import struct
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -21,6 +23,16 @@ MAX_HEADER = 100_000_000
 """The safetensors package's own limit on a header's bytes."""
 
 _PREFIX = struct.Struct("<Q")
+_TOO_LARGE = 1 << 63
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header as it was read: the file, its size in bytes, and the JSON."""
+
+    file: str
+    size: int
+    text: bytes
 
 
 def read_header(root: Path, file: str) -> tuple[list[TensorInfo], dict[str, str]]:
@@ -28,20 +40,33 @@ def read_header(root: Path, file: str) -> tuple[list[TensorInfo], dict[str, str]
 
     Raises SourceError naming the file where the header is truncated, malformed, or describes bytes the file does not have.
     """
+    return parse_header(read_header_bytes(root, file))
+
+
+def read_header_bytes(root: Path, file: str) -> Header:
+    """The first half of `read_header`: all that waits for the disk."""
     try:
-        with (root / file).open("rb") as stream:
+        with (root / file).open("rb", buffering=0) as stream:
             size = os.fstat(stream.fileno()).st_size
-            header = _header_bytes(stream.read(_PREFIX.size), size, file)
-            text = stream.read(header)
+            text = stream.read(_header_bytes(stream.read(_PREFIX.size), size, file))
     except OSError as error:
         raise SourceError(f"{file} cannot be read: {error.strerror}", hint="check the path", code="read") from None
-    entries = _parse(text, file)
+    return Header(file, size, text)
+
+
+def parse_header(header: Header) -> tuple[list[TensorInfo], dict[str, str]]:
+    """The second half of `read_header`: every entry checked."""
+    file, size = header.file, header.size
+    entries = _parse(header.text, file)
     metadata = entries.pop("__metadata__", {})
-    start = _PREFIX.size + header
+    start = _PREFIX.size + len(header.text)
     tensors = [_tensor(name, entry, file, start, size) for name, entry in entries.items()]
-    tensors.sort(key=lambda tensor: (tensor.offset, tensor.nbytes))
+    tensors.sort(key=_place)
     _check_coverage(tensors, file, start, size)
     return tensors, metadata if isinstance(metadata, dict) else {}
+
+
+_place = attrgetter("offset", "nbytes")
 
 
 def _header_bytes(prefix: bytes, size: int, file: str) -> int:
@@ -89,7 +114,7 @@ def _tensor(name: str, entry: object, file: str, start: int, size: int) -> Tenso
 
 
 def _fields(name: str, entry: object, file: str) -> tuple[str, tuple[int, ...], tuple[int, int]]:
-    if not isinstance(entry, Mapping):
+    if not isinstance(entry, dict):
         raise _bad(file, f"describes {name!r} by something that is not an object")
     dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
     if not isinstance(dtype, str) or dtype not in ITEM_BITS:
@@ -102,7 +127,12 @@ def _fields(name: str, entry: object, file: str) -> tuple[str, tuple[int, ...], 
 
 
 def _naturals(value: object) -> TypeGuard[list[int]]:
-    return isinstance(value, list) and all(type(item) is int and 0 <= item < 1 << 63 for item in value)
+    if not isinstance(value, list):
+        return False
+    for item in value:  # noqa: SIM110 - not all(): this runs twice for every tensor of every header
+        if type(item) is not int or not 0 <= item < _TOO_LARGE:
+            return False
+    return True
 
 
 def _check_coverage(tensors: Iterable[TensorInfo], file: str, start: int, size: int) -> None:

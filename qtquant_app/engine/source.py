@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
+from functools import partial
+from json.scanner import py_make_scanner  # type: ignore[attr-defined]
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,7 +16,8 @@ from qtquant_app.assets import resource
 from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
 from qtquant_app.core.errors import SourceError
 from qtquant_app.engine.architecture import classify
-from qtquant_app.engine.safetensors_header import read_header
+from qtquant_app.engine.pipeline import ordered
+from qtquant_app.engine.safetensors_header import Header, parse_header, read_header, read_header_bytes
 
 SAMPLE = "sample"
 
@@ -36,6 +40,11 @@ _CARRIED = (
 )
 _OWN = ("config.json", "qtquant.json", *_INDEXES)
 _MAX_JSON = 200_000_000
+_LONG_JSON = 8_000_000
+"""Bytes from which JSON is parsed in Python: the parser in C holds every other thread up, a window's too, until its end."""
+_READERS = 4
+_READ_AHEAD = 16
+"""Headers that a thread reads at a time."""
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:
@@ -46,12 +55,11 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     label = str(path)
     given = resource(SAMPLE) if label == SAMPLE else Path(path).expanduser()
     root, files = _locate(given, label)
-    tensors = [tensor for file in files for tensor in _read(root, file)]
-    _check_unique(tensors)
+    tensors = _read_all(root, files)
     if not tensors:
         raise SourceError(f"{label} holds no tensors", hint="open a model's folder", code="empty")
     config = _config(root)
-    return Checkpoint(
+    checkpoint = Checkpoint(
         root=root,
         path=(given if given.exists() else root).resolve(),
         label=label,
@@ -63,6 +71,9 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
         pickled=any(file.endswith(_PICKLES) for file in files),
         fingerprint=_fingerprint(root, files, tensors),
     )
+    if len(checkpoint.by_name) < len(tensors):  # made here, where no window waits for it
+        _refuse_duplicate(tensors)
+    return checkpoint
 
 
 def _locate(path: Path, label: str) -> tuple[Path, list[str]]:
@@ -109,13 +120,19 @@ def _from_index(root: Path, index: str) -> list[str]:
     weight_map = read_json(root / index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise SourceError(f"{index} has no weight_map", hint="fetch the index again", code="index")
-    files = sorted({_shard_name(file, index) for file in weight_map.values()})
+    files = sorted({_shard_name(file, index) for file in _distinct(weight_map.values())})
     for file in files:
         if not (root / file).is_file():
             raise SourceError(
                 f"{index} names the shard {file}, which is missing", hint="fetch the missing shard", code="index"
             )
     return files
+
+
+def _distinct(files: Iterable[object]) -> Iterable[object]:
+    """Each file once, though thousands of tensors name it; what is no name, and may not even hash, is left as it is."""
+    listed = list(files)
+    return set(listed) if all(type(file) is str for file in listed) else listed
 
 
 def _shard_name(file: object, index: str) -> str:
@@ -131,6 +148,20 @@ def _shard_name(file: object, index: str) -> str:
     return str(path)
 
 
+def _read_all(root: Path, files: Sequence[str]) -> list[TensorInfo]:
+    """The tensors of all files, in order. Many headers are read ahead by threads: on a network drive each is a round trip."""
+    if len(files) < _READ_AHEAD or any(file.endswith(_PICKLES) for file in files):
+        return [tensor for file in files for tensor in _read(root, file)]
+    batches = [files[at : at + _READ_AHEAD] for at in range(0, len(files), _READ_AHEAD)]
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="headers") as pool:
+        read = ordered(pool, 2 * _READERS, (partial(_read_batch, root, batch) for batch in batches))
+        return [tensor for heads in read for head in heads for tensor in parse_header(head)[0]]
+
+
+def _read_batch(root: Path, files: Iterable[str]) -> list[Header]:
+    return [read_header_bytes(root, file) for file in files]
+
+
 def _read(root: Path, file: str) -> list[TensorInfo]:
     if file.endswith(_PICKLES):
         from qtquant_app.engine.state_dict import read_state_dict
@@ -139,7 +170,7 @@ def _read(root: Path, file: str) -> list[TensorInfo]:
     return read_header(root, file)[0]
 
 
-def _check_unique(tensors: Iterable[TensorInfo]) -> None:
+def _refuse_duplicate(tensors: Iterable[TensorInfo]) -> None:
     seen: dict[str, str] = {}
     for tensor in tensors:
         other = seen.setdefault(tensor.name, tensor.file)
@@ -151,12 +182,21 @@ def _check_unique(tensors: Iterable[TensorInfo]) -> None:
             )
 
 
+class _Patient(json.JSONDecoder):
+    """Reads JSON with the scanner written in Python, between whose steps other threads run."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.scan_once = py_make_scanner(self)
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file. Raises SourceError naming the file."""
     try:
         if path.stat().st_size > _MAX_JSON:
             raise SourceError(f"{path.name} is larger than any such file should be", code="json")
-        data = json.loads(path.read_bytes())
+        text = path.read_bytes()
+        data = json.loads(text, cls=_Patient if len(text) > _LONG_JSON else None)
     except OSError as error:
         raise SourceError(f"{path.name} cannot be read: {error.strerror}", code="read") from None
     except (ValueError, RecursionError) as error:
@@ -205,9 +245,8 @@ def _cached_on_hub(label: str) -> Path | None:
 
 def _fingerprint(root: Path, files: Iterable[str], tensors: Iterable[TensorInfo]) -> str:
     """A hash over each weight file's name, size and tensor table. Time stamps are left out: a copy is the same source."""
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file}\0{(root / file).stat().st_size}\n".encode())
-    for tensor in tensors:
-        digest.update(f"{tensor.name}\0{tensor.dtype}\0{tensor.shape}\0{tensor.file}\0{tensor.offset}\n".encode())
+    sizes = (f"{file}\0{(root / file).stat().st_size}\n" for file in files)
+    tables = (f"{t.name}\0{t.dtype}\0{t.shape}\0{t.file}\0{t.offset}\n" for t in tensors)
+    digest = hashlib.sha256("".join(sizes).encode())
+    digest.update("".join(tables).encode())
     return digest.hexdigest()

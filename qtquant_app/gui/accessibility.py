@@ -10,6 +10,7 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QScrollBar,
     QSplitterHandle,
+    QTabBar,
     QWidget,
 )
 
@@ -17,6 +18,7 @@ _PARTS: tuple[tuple[type[QWidget], str], ...] = (
     (QHeaderView, "column titles"),
     (QScrollBar, "scroll bar"),
     (QSplitterHandle, "divider"),
+    (QTabBar, "tabs"),
     (QAbstractItemView, "choices"),
     (QLineEdit, "text"),
     (QAbstractSlider, "slider"),

@@ -19,9 +19,10 @@ from qtquant_app.gui.theme import ThemeName, apply_theme, wanted_theme
 from qtquant_app.gui.widgets.icons import window_icon
 from qtquant_app.jobs.job import internal, stop_all
 
-SWITCH_SECONDS = 0.001
-"""How long a worker may keep the interpreter while the window waits for it, a fifth of Python's usual time: painting a
-table asks Python for each cell, and would otherwise wait that long each time."""
+SWITCH_SECONDS = 0.00005
+"""How long a worker may keep the interpreter while the window waits for it, a hundredth of Python's usual time. Painting a
+tree asks Python for some hundred cells, and waits that long each time: beside a worker in plain Python one picture takes 1.1 s
+at Python's 5 ms, 0.17 s at 0.5 ms, 0.02 s here. Where the window has nothing to do it costs nothing."""
 
 
 COLLECT_AFTER = (20_000, 1_000, 1_000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from glob import escape
+from typing import Literal
 
 from qtquant_app.core.checkpoint import Kind, TensorInfo
 from qtquant_app.core.patterns import matches
@@ -25,8 +26,34 @@ def scheme_for(recipe: Recipe, tensor: TensorInfo) -> Scheme | None:
     return None if tensor.kind == Kind.HEAD else recipe.default
 
 
-def with_layer_rule(recipe: Recipe, module: str, scheme: Scheme, modules: Iterable[str]) -> Recipe:
-    """`recipe` with a rule that gives `module` this scheme.
+def decided_by(recipe: Recipe, tensor: TensorInfo) -> str:
+    """What the recipe does with `tensor` now, and which part of it says so, as a sentence."""
+    pattern = ignoring_pattern(recipe, tensor.module)
+    if pattern is not None:
+        return f"The recipe ignores this layer: {pattern}"
+    scheme = scheme_for(recipe, tensor)
+    rule = next((rule.pattern for rule in recipe.rules if matches(rule.pattern, tensor.module)), None)
+    if scheme is None:
+        return f"The recipe keeps this layer{f' by the rule {rule}' if rule else ', as it does every head'}"
+    return f"The recipe gives this layer {scheme.label} by {f'the rule {rule}' if rule else 'default'}"
+
+
+def why_no_rule(recipe: Recipe, tensor: TensorInfo | None, scheme: Scheme | Literal["keep"]) -> str:
+    """Why a rule that gives `tensor` this scheme, or keeps it, would do nothing; empty where it would do something."""
+    if tensor is None:
+        return "Select a layer first"
+    if not tensor.quantizable:
+        return "This tensor is not quantized"
+    pattern = ignoring_pattern(recipe, tensor.module)
+    if pattern is not None:
+        return f"The recipe ignores this layer: {pattern}"
+    if (scheme_for(recipe, tensor) or "keep") == scheme:
+        return "The recipe does so already"
+    return ""
+
+
+def with_layer_rule(recipe: Recipe, module: str, scheme: Scheme | Literal["keep"], modules: Iterable[str]) -> Recipe:
+    """`recipe` with a rule that gives `module` this scheme, or keeps it as it is.
 
     It comes last, or before the first rule that would take the module away from it. Rules for this module alone, among
     `modules`, would never apply again: they go.

@@ -7,6 +7,7 @@ from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeySequence
 from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QMessageBox, QStackedWidget, QVBoxLayout, QWidget
 
 from qtquant_app.gui.accessibility import name_parts
+from qtquant_app.gui.exporter import Exporter
 from qtquant_app.gui.menus import action, add_menu, recent_menu, step_actions, theme_menu
 from qtquant_app.gui.pages.inspect import InspectPage
 from qtquant_app.gui.pages.publish import PublishPage
@@ -36,6 +37,7 @@ class MainWindow(QMainWindow):
         self.session = session
         self._settings = settings
         self._opening = ""
+        self.exporter = Exporter(settings, self)
         session.set_recipe(settings.recipe())
         self.source_page = SourcePage(session, settings)
         self.inspect_page = InspectPage(session)
@@ -160,6 +162,7 @@ class MainWindow(QMainWindow):
     def _connect(self) -> None:
         session = self.session
         self.rail.chosen.connect(self.go)
+        self.exporter.message.connect(session.message)
         self.source_page.summary_card.next_button.clicked.connect(lambda: self.go(Step.INSPECT))
         self.recipe_page.next_button.clicked.connect(lambda: self.go(Step.RUN))
         session.opening_changed.connect(self._on_opening)

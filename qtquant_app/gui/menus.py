@@ -62,9 +62,10 @@ def recent_menu(parent: QWidget, session: Session, settings: Settings) -> QMenu:
 
 def step_actions(parent: QWidget, go: Callable[[Step], None]) -> list[QAction]:
     """Ctrl+1 to Ctrl+5."""
+    titles = {step: f"&{step.title}" for step in Step} | {Step.RUN: "R&un"}  # the recipe has the R
     return [
-        action(parent, f"&{step.title}", lambda step=step: go(step), f"Ctrl+{step + 1}")  # type: ignore[misc]
-        for step in Step
+        action(parent, title, lambda step=step: go(step), f"Ctrl+{step + 1}")  # type: ignore[misc]
+        for step, title in titles.items()
     ]
 
 

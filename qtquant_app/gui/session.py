@@ -66,6 +66,7 @@ class Session(QObject):
         self._opener = self._latest(self._opened, self._not_opened)
         self._planner = self._latest(self._planned, self._refused)
         self._cataloguer = self._latest(self._catalogued, self.report_error)
+        self._warmer = self._latest(lambda _: None, self.report_error)
         self._planner.busy_changed.connect(self.planning_changed)
         self._plan_timer = QTimer(self, singleShot=True, interval=PLAN_DELAY_MS)
         self._plan_timer.timeout.connect(self._start_planning)
@@ -162,6 +163,7 @@ class Session(QObject):
     def _opened(self, checkpoint: Checkpoint) -> None:
         self.opening_changed.emit("")
         self._take(checkpoint)
+        self._warmer.submit(self.verbs.warm_up(frozenset(tensor.dtype for tensor in checkpoint.tensors)))
         self.message.emit(f"Opened {checkpoint.label}: {len(checkpoint.tensors):,} tensors", "")
 
     def _not_opened(self, error: QtQuantError) -> None:

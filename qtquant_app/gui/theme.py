@@ -59,7 +59,7 @@ def _colors(window_shade: int, text_shade: int, base_shade: int) -> Colors:
         accent=accent_color(dark),
         on_accent=QColor("#08131c" if dark else "#ffffff"),
         text=text,
-        muted=mixed(window, text, 0.66),
+        muted=mixed(window, text, 0.73),
         line=mixed(window, text, 0.16),
         surface=mixed(window, text, 0.05) if dark else base,
         good=QColor(pick["good"]),
@@ -122,7 +122,31 @@ def _follow() -> None:
     honoured = wanted in (Qt.ColorScheme.Unknown, scheme)
     dark = (scheme if honoured else wanted) == Qt.ColorScheme.Dark
     app.setPalette(_accented(QPalette() if honoured else _own_palette(dark), dark))
+    framed = _framed(app.palette(), dark)
+    for kind in FRAMED:
+        app.setPalette(framed, kind)  # type: ignore[arg-type]  # the stubs want bytes, which are refused
     app.setStyleSheet(style_sheet(app.palette()))
+
+
+FRAMED = ("QCheckBox", "QRadioButton", "QLineEdit", "QAbstractSpinBox", "QPlainTextEdit")
+"""What is seen by its frame alone while it is empty. None of these paints the ground of the window."""
+_FRAME = {True: "#8c8c8c", False: "#7c7c7c"}
+_FUSION_DARKENS = 140
+"""Fusion draws frames in the window's colour, darkened by this factor in percent: in the dark they would vanish."""
+
+
+def _framed(palette: QPalette, dark: bool) -> QPalette:
+    """`palette` for what has a frame: at least three times as bright or dark as what lies on both of its sides."""
+    result = QPalette(palette)
+    frame, window = QColor(_FRAME[dark]), palette.color(QPalette.ColorRole.Window)
+    groups = QPalette.ColorGroup
+    for group, shade in (
+        (groups.Active, frame),
+        (groups.Inactive, frame),
+        (groups.Disabled, mixed(frame, window, 0.5)),
+    ):
+        result.setColor(group, QPalette.ColorRole.Window, shade.lighter(_FUSION_DARKENS))
+    return result
 
 
 def _accented(palette: QPalette, dark: bool) -> QPalette:
@@ -131,6 +155,8 @@ def _accented(palette: QPalette, dark: bool) -> QPalette:
         palette.setColor(QPalette.ColorGroup.Active, role, accent)
         palette.setColor(QPalette.ColorGroup.Inactive, role, accent)
     palette.setColor(QPalette.ColorRole.HighlightedText, QColor("#08131c" if dark else "#ffffff"))
+    base, text = palette.color(QPalette.ColorRole.Base), palette.color(QPalette.ColorRole.Text)
+    palette.setColor(QPalette.ColorRole.PlaceholderText, mixed(base, text, 0.66))
     return palette
 
 
@@ -146,7 +172,6 @@ def _own_palette(dark: bool) -> QPalette:
     palette.setColor(QPalette.ColorRole.AlternateBase, mixed(base, text, 0.04))
     palette.setColor(QPalette.ColorRole.ToolTipBase, QColor(shades["button"]))
     palette.setColor(QPalette.ColorRole.ToolTipText, text)
-    palette.setColor(QPalette.ColorRole.PlaceholderText, mixed(base, text, 0.55))
     return palette
 
 
@@ -187,6 +212,9 @@ QPushButton[flat="true"]:focus { border-color: $accent; }
 QFrame[card="true"] { background: $surface; border: 1px solid $rule; border-radius: 4px; }
 QTableView[rows="true"]::item { padding: 0px 5px; }
 QTableView[rows="true"]::item:selected { background: $accent; color: $on; }
+QTableView[rows="true"], QTreeView, QPlainTextEdit, QListView#recentList { border: 1px solid $line; }
+QTableView[rows="true"]:focus, QTreeView:focus, QPlainTextEdit:focus, QListView#recentList:focus {
+    border-color: $accent; }
 QHeaderView { background: $head; }
 QHeaderView::section { background: $head; color: $text; border: none; border-bottom: 1px solid $rule;
     border-right: 1px solid $rule; padding: 3px 8px; }

@@ -70,9 +70,9 @@ def test_the_picture_is_the_engines(qtbot: QtBot, page: InspectPage, folder: Pat
     assert shown.errors == expected.errors
     grid = page.picture.errors.map.grid
     assert grid is not None
-    assert np.array_equal(grid.values, expected.error_map)
+    assert np.array_equal(grid.values, expected.picture.extreme)
     assert np.array_equal(page.picture.histogram.levels, expected.levels)
-    assert page.panel.metrics.values["SQNR"] == f"{expected.errors.sqnr_db:.2f} dB"
+    assert page.figures.metrics.values["SQNR"] == f"{expected.errors.sqnr_db:.2f} dB"
     assert len(page.picture.errors.channels.values) == 64
 
 

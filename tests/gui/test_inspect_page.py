@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QAbstractButton, QComboBox, QLabel, QLineEdit, QWidget
 from pytestqt.qtbot import QtBot
@@ -15,11 +16,12 @@ from qtquant_app.core.plan import Plan
 from qtquant_app.core.recipe import Rule
 from qtquant_app.core.report import ErrorSums, TensorReport
 from qtquant_app.core.scheme import Scheme
+from qtquant_app.core.view import View
 from qtquant_app.gui.models.tensor_tree import Column
 from qtquant_app.gui.pages.inspect import InspectPage
 from qtquant_app.gui.session import Session
 from qtquant_app.jobs.job import stop_all
-from tests.gui.inspect_samples import LAYER, NORM, OTHER_LAYER, ScriptedVerbs, checkpoint
+from tests.gui.inspect_samples import LAYER, NORM, OTHER_LAYER, ScriptedVerbs, checkpoint, weights
 
 
 @pytest.fixture
@@ -64,6 +66,11 @@ def sqnr_in_tree(page: InspectPage, name: str) -> str:
     return text
 
 
+def drawn_view(page: InspectPage) -> View | None:
+    preview = page.picture.preview
+    return preview.picture.window.view if preview else None
+
+
 def empty_text(page: InspectPage) -> str:
     empty = page.picture.empty
     return f"{empty.sentence.text()} {empty.explanation.text()}"
@@ -87,7 +94,7 @@ def test_choosing_a_layer_shows_its_picture_and_its_figures(
     wait_for(qtbot, opened, LAYER, Scheme())
     assert opened.picture.histogram.isVisible()
     assert opened.picture.title.full_text() == LAYER
-    values = opened.panel.metrics.values
+    values = opened.figures.metrics.values
     preview = opened.picture.preview
     assert preview is not None
     assert values["SQNR"] == f"{preview.errors.sqnr_db:.2f} dB"
@@ -114,7 +121,7 @@ def test_every_knob_asks_for_a_new_picture(
 def test_only_the_newest_request_is_shown(qtbot: QtBot, opened: InspectPage, session: Session) -> None:
     drawn: list[str] = []
     draw = opened.picture.draw
-    opened.picture.draw = lambda preview: (drawn.append(preview.scheme.label), draw(preview))  # type: ignore[method-assign,assignment,return-value,func-returns-value]
+    opened.picture.draw = lambda preview, remark="": (drawn.append(preview.scheme.label), draw(preview, remark))  # type: ignore[method-assign,assignment,return-value,func-returns-value]
     session.select(LAYER)
     for bits in (2, 3, 5, 6, 8):
         opened.panel.editor.bits_combo.setCurrentText(str(bits))
@@ -135,16 +142,62 @@ def test_the_last_picture_stays_marked_until_the_next_arrives(
     assert opened.picture.status.text() == ""
 
 
-def test_a_tensor_that_is_kept_gets_its_reason_in_place_of_plots(
+def test_a_tensor_that_is_kept_is_shown_with_its_reason(qtbot: QtBot, opened: InspectPage, session: Session) -> None:
+    session.select(NORM)
+    wait_for(qtbot, opened, NORM, Scheme())
+    assert opened.picture.histogram.isVisible() and opened.picture.note.isVisible()
+    assert "carries this tensor over as it is" in opened.picture.note.text()
+    assert "Here: a reason." in opened.picture.note.text()
+    assert not opened.panel.rule_button.isEnabled()
+    session.select(LAYER)
+    wait_for(qtbot, opened, LAYER, Scheme())
+    assert not opened.picture.note.isVisible()
+
+
+def test_a_tensor_without_weights_says_so(qtbot: QtBot, opened: InspectPage, session: Session) -> None:
+    made = checkpoint(blocks=1)
+    empty = replace(made.tensors[3], shape=(0, 4), nbytes=0)
+    session._take(replace(made, tensors=(*made.tensors[:3], empty, *made.tensors[4:])))
+    session.select(empty.name)
+    assert "has no weights" in empty_text(opened) and opened.inspection.part == ""
+
+
+def test_another_view_asks_for_a_picture_of_it(qtbot: QtBot, opened: InspectPage, session: Session) -> None:
+    session.select(LAYER)
+    wait_for(qtbot, opened, LAYER, Scheme())
+    combo = opened.picture.errors.choices.view_combo
+    combo.setCurrentIndex(combo.findData(View.SIGNED))
+    qtbot.waitUntil(lambda: drawn_view(opened) is View.SIGNED)
+    opened.panel.editor.bits_combo.setCurrentText("3")
+    wait_for(qtbot, opened, LAYER, Scheme(bits=3))
+    assert drawn_view(opened) is View.SIGNED
+
+
+def test_a_zoom_asks_for_the_window_it_shows(
     qtbot: QtBot, opened: InspectPage, session: Session, verbs: ScriptedVerbs
 ) -> None:
-    session.select(NORM)
-    assert verbs.asked == []
-    assert opened.picture.empty.isVisible()
-    assert "carried over as it is" in empty_text(opened)
-    assert opened.picture.title.full_text() == NORM
-    assert "Here: " in empty_text(opened)
-    assert set(opened.panel.metrics.values.values()) == {"\u2013"}
+    verbs.source = lambda layer: weights(3000, 2100)
+    verbs.cells = (3, 3)
+    session.select(LAYER)
+    wait_for(qtbot, opened, LAYER, Scheme())
+    opened.picture.errors.map.setRange(QRectF(100, 200, 60, 40), padding=0)
+    qtbot.waitUntil(lambda: opened.picture.errors.map.part is not None)
+    window = verbs.looked[-1]
+    assert window.left <= 100 and window.right >= 160 and window.top <= 200 and window.bottom >= 240
+    part = opened.picture.errors.map.part
+    assert part is not None and part.cell_rows == part.cell_columns == 1
+
+
+def test_what_is_pinned_is_explained_and_remembered(qtbot: QtBot, opened: InspectPage, session: Session) -> None:
+    session.select(LAYER)
+    wait_for(qtbot, opened, LAYER, Scheme())
+    errors = opened.picture.errors
+    errors.map.setFocus()
+    qtbot.keyClick(errors.map, Qt.Key.Key_Right)
+    place = opened.inspection.place
+    assert place is not None and place == errors.place
+    qtbot.keyClick(errors.map, Qt.Key.Key_Escape)
+    assert opened.inspection.place is None
 
 
 def test_a_refusal_stands_beside_the_last_picture_of_the_same_layer(
@@ -181,7 +234,7 @@ def test_a_refusal_for_another_layer_takes_the_place_of_the_picture(
     qtbot.waitUntil(lambda: opened.picture.empty.isVisible())
     assert empty_text(opened) == "Row 3, column 5 is NaN. "
     assert opened.picture.title.full_text() == OTHER_LAYER
-    assert opened.panel.metrics.values["SQNR"] == "\u2013"
+    assert opened.figures.metrics.values["SQNR"] == "\u2013"
 
 
 def test_the_scheme_can_be_used_for_the_whole_model(qtbot: QtBot, opened: InspectPage, session: Session) -> None:
@@ -233,7 +286,7 @@ def test_another_checkpoint_starts_afresh(qtbot: QtBot, opened: InspectPage, ses
 def test_the_figures_can_be_copied(qtbot: QtBot, opened: InspectPage, session: Session) -> None:
     session.select(LAYER)
     wait_for(qtbot, opened, LAYER, Scheme())
-    metrics = opened.panel.metrics
+    metrics = opened.figures.metrics
     qtbot.keyClick(metrics, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
     lines = QGuiApplication.clipboard().text().splitlines()
     assert dict(line.split("\t") for line in lines) == metrics.values
@@ -263,7 +316,17 @@ def test_everything_interactive_has_an_accessible_name(opened: InspectPage) -> N
 
 
 def test_names_from_files_are_plain_text_everywhere(opened: InspectPage) -> None:
-    fixed = {"&Bits", "Ty&pe", "Sc&ales", "&Group size", "Symm&etric", "Met&hod", "Acti&vations"}
+    fixed = {
+        "&Bits",
+        "Ty&pe",
+        "Sc&ales",
+        "&Group size",
+        "Symm&etric",
+        "Met&hod",
+        "Acti&vations",
+        "By &depth",
+        "&Colour by",
+    }
     labels = [label for label in opened.findChildren(QLabel) if label.text() not in fixed]
     assert len(labels) > 8
     assert {label.textFormat() for label in labels} == {Qt.TextFormat.PlainText}

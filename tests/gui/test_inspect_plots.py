@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
+from PySide6.QtCore import QPointF, Qt
 from PySide6.QtGui import QColor, QPalette
-from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from qtquant_app.core.scheme import Scheme
-from qtquant_app.gui.plots.colors import Theme, even_ramp, magnitude_table, oklab_to_rgb
-from qtquant_app.gui.plots.error_map import Cell, ErrorMap, Grid, pooled
-from qtquant_app.gui.plots.error_view import READ_OUT_HINT, ErrorView
+from qtquant_app.gui.plots.colors import Theme
+from qtquant_app.gui.plots.colour_bar import ColourBar
 from qtquant_app.gui.plots.histogram import HistogramPlot
-from qtquant_app.gui.plots.profile import peaks
+from qtquant_app.gui.plots.profile import Profile, peaks
+from qtquant_app.gui.plots.tones import Scaling, Tones
+from qtquant_app.ramps import even_ramp, magnitude_table, oklab_to_rgb, signed_table
 from tests.gui.inspect_samples import LAYER, synthetic, weights
 
 DEUTERANOPIA = np.array(
@@ -25,8 +25,6 @@ PROTANOPIA = np.array(
 )
 """Linear RGB as two kinds of colour-blind eyes see it. Machado, Oliveira and Fernandes, 2009, severity 1.0."""
 
-KEYS = Qt.Key
-
 
 def luminance(table: np.ndarray, seen: np.ndarray | None = None) -> np.ndarray:
     bright = table / 255
@@ -34,16 +32,6 @@ def luminance(table: np.ndarray, seen: np.ndarray | None = None) -> np.ndarray:
     if seen is not None:
         linear = linear @ seen.T
     return linear @ np.array([0.2126, 0.7152, 0.0722])
-
-
-@pytest.fixture
-def view(qtbot: QtBot) -> ErrorView:
-    found = ErrorView()
-    qtbot.addWidget(found)
-    found.resize(700, 500)
-    found.show()
-    qtbot.waitExposed(found)
-    return found
 
 
 @pytest.fixture
@@ -61,6 +49,20 @@ def test_the_colour_map_is_ordered_by_brightness_for_every_eye(dark: bool, seen:
     steps = np.diff(luminance(magnitude_table(dark), seen)) * (1 if dark else -1)
     assert steps.min() > -0.002
     assert abs(steps.sum()) > 0.75
+
+
+@pytest.mark.parametrize("dark", [True, False])
+@pytest.mark.parametrize("seen", [None, DEUTERANOPIA, PROTANOPIA])
+def test_both_sides_of_zero_are_as_bright_and_tell_apart_for_every_eye(dark: bool, seen: np.ndarray | None) -> None:
+    table = signed_table(dark)
+    bright = luminance(table, seen)
+    outwards = np.diff(bright[128:]) * (1 if dark else -1)
+    assert outwards.min() > -0.002
+    assert np.abs(bright - bright[::-1]).max() < (0.04 if seen is None else 0.12)
+    assert (bright[127:129] < 0.05).all() if dark else (bright[127:129] > 0.85).all()
+    apart = table[64].astype(float) - table[191]
+    assert apart[2] > 40, "blue below zero"
+    assert apart[0] < -40, "orange above"
 
 
 def test_the_colour_map_has_256_even_steps() -> None:
@@ -144,137 +146,77 @@ def test_bundles_of_values_keep_their_peak() -> None:
     assert edges[-1] == 100_000
 
 
-def test_pooling_keeps_the_largest_of_each_block() -> None:
-    values = np.arange(35, dtype=np.float32).reshape(5, 7)
-    assert pooled(values, 2, 3).tolist() == [[9, 12, 13], [23, 26, 27], [30, 33, 34]]
+def test_a_mark_lies_over_the_bin_of_a_weight(histogram: HistogramPlot) -> None:
+    histogram.mark_weight(0.5)
+    assert histogram.marked is None
+    histogram.draw(np.array([0.0, 1.0, 2.0]), np.array([1, 2500]), np.zeros(0, np.float32))
+    histogram.mark_weight(1.5)
+    assert histogram.marked == (1.0, 2.0)
+    histogram.mark_weight(None)
+    assert histogram.marked is None
 
 
-def test_a_single_outlier_is_never_lost_in_a_map_smaller_than_its_cells(qtbot: QtBot) -> None:
-    values = np.zeros((1000, 1000), np.float32)
-    values[501, 707] = 1e4
-    plot = ErrorMap()
-    qtbot.addWidget(plot)
-    plot.resize(260, 260)
-    plot.show()
-    plot.draw(Grid(values, 4000, 4000, 4, 4))
-    assert plot._image.image.max() == 1e4
-    assert plot._image.image.shape[0] <= plot.view.height()
-    assert plot.grab().toImage().size().width() == 260
+def test_a_click_on_a_profile_says_where(qtbot: QtBot) -> None:
+    profile = Profile("groupErrorPlot", "Error by column group", upright=False)
+    qtbot.addWidget(profile)
+    profile.resize(300, 100)
+    profile.show()
+    profile.draw(np.array([0.0, 64.0, 128.0]), np.array([1, 2], np.float32))
+    place = profile.mapFromScene(profile.view.mapViewToScene(QPointF(96, 1)))
+    with qtbot.waitSignal(profile.clicked) as clicked:
+        qtbot.mouseClick(profile.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    assert clicked.args[0] == pytest.approx(96, abs=1)
 
 
-def test_zooming_in_shows_every_cell(view: ErrorView) -> None:
-    preview = synthetic(LAYER, Scheme(group_size=4), weights(600, 512), (1, 4))
-    view.draw(preview)
-    view.map.setRange(xRange=(0, 64), yRange=(0, 64), padding=0)
-    assert view.map._image.image.shape == preview.error_map.shape
+@pytest.mark.parametrize("scaling", list(Scaling))
+@pytest.mark.parametrize("signed", [True, False])
+def test_colours_run_from_the_first_level_to_the_last(scaling: Scaling, signed: bool) -> None:
+    values = np.linspace(-1 if signed else 0, 1, 4001, dtype=np.float32)
+    tones = Tones.of(values, signed, scaling)
+    shades = tones.shades(values)
+    assert shades[0] == 0
+    assert shades[-1] == 255
+    assert (np.diff(shades.astype(int)) >= 0).all()
+    assert tones.above == (scaling is Scaling.CLIPPED)
+    assert tones.levels[0] == (-tones.high if signed else tones.low)
+    assert not signed or abs(int(tones.shades(np.zeros(1, np.float32))[0]) - 127.5) <= 0.5
 
 
-def test_the_map_says_which_rows_and_columns_a_cell_covers() -> None:
-    grid = Grid(np.arange(6, dtype=np.float32).reshape(2, 3), rows=7, columns=300, cell_rows=4, cell_columns=128)
-    assert grid.cell_at(299, 6) == Cell(1, 2, (4, 7), (256, 300), 5.0)
-    assert grid.cell_at(300, 0) is None
-    assert grid.cell_at(0, -0.1) is None
+def test_one_outlier_leaves_the_rest_in_the_dark_on_a_linear_scale_only() -> None:
+    values = np.abs(np.random.default_rng(0).standard_normal(100_000)).astype(np.float32)
+    values[7] = 1e4
+    middle = {scaling: Tones.of(values, False, scaling).position(1.0) for scaling in Scaling}
+    assert middle[Scaling.LINEAR] < 0.001
+    assert middle[Scaling.CLIPPED] > 0.25
+    assert middle[Scaling.LOGARITHMIC] > 0.25
 
 
-def test_pointing_at_the_map_marks_the_channel_and_the_group_beside_it(qtbot: QtBot, view: ErrorView) -> None:
-    view.draw(synthetic(LAYER, Scheme(group_size=64), weights()))
-    place = view.map.mapFromScene(view.map.view.mapViewToScene(QPointF(70, 10.5)))
-    qtbot.mouseMove(view.map.viewport(), place)
-    assert view.groups.marked == (64, 128)
-    assert view.channels.marked == (10, 11)
-    assert view.read_out.text().startswith("channel 10: ")
-    assert "columns 64 to 127, group 1: " in view.read_out.text()
+def test_levels_without_any_value_are_those_of_nothing() -> None:
+    for scaling in Scaling:
+        assert Tones.of(np.zeros((3, 3), np.float32), False, scaling).shades(np.zeros(2, np.float32)).tolist() == [0, 0]
 
 
-def test_pointing_beside_the_map_moves_its_cursor_too(view: ErrorView) -> None:
-    view.draw(synthetic(LAYER, Scheme(group_size=64), weights()))
-    view.channels.hovered.emit(20.5)
-    view.groups.hovered.emit(200.0)
-    cell = view.map.cursor_cell
-    assert cell is not None
-    assert (cell.row, cell.column) == (20, 3)
-    view.groups.hovered.emit(float("nan"))
-    assert view.map.cursor_cell is None
-    assert view.read_out.text() == READ_OUT_HINT
+def test_what_is_no_number_has_a_colour_of_its_own() -> None:
+    assert Tones(1.0).shades(np.array([0, np.nan, 1], np.float32)).tolist() == [0, 256, 255]
 
 
-def test_a_click_pins_the_cell_that_a_passing_pointer_leaves(qtbot: QtBot, view: ErrorView) -> None:
-    view.draw(synthetic(LAYER, Scheme(group_size=64), weights()))
-
-    def at(x: float, y: float) -> QPoint:
-        found: QPoint = view.map.mapFromScene(view.map.view.mapViewToScene(QPointF(x, y)))
-        return found
-
-    qtbot.mouseClick(view.map.viewport(), Qt.MouseButton.LeftButton, pos=at(70, 10.5))
-    qtbot.mouseMove(view.map.viewport(), at(10, 40.5))
-    QApplication.sendEvent(view.map, QEvent(QEvent.Type.Leave))
-    cell = view.map.cursor_cell
-    assert cell is not None
-    assert (cell.row, cell.column) == (10, 1)
+def test_the_colour_bar_says_its_ends_and_its_middle(qtbot: QtBot) -> None:
+    bar = ColourBar("Signed error\nthe weight less what its code stands for")
+    qtbot.addWidget(bar)
+    bar.set_tones(Tones(0.25, signed=True, above=True))
+    assert bar.labels == ("\u22120.25", "0", "0.25")
+    assert "and above" in bar.accessibleDescription()
+    bar.set_tones(Tones(1.0, 0.01, logarithmic=True))
+    assert bar.labels == ("0.01", "0.1", "1")
+    assert "logarithmic" in bar.accessibleDescription()
+    assert "Signed error" in bar.accessibleName()
 
 
-def test_the_arrow_keys_read_the_map_out_and_escape_lets_go(qtbot: QtBot, view: ErrorView) -> None:
-    view.draw(synthetic(LAYER, Scheme(group_size=64), weights()))
-    for key in (KEYS.Key_Down, KEYS.Key_Down, KEYS.Key_Right, KEYS.Key_Up):
-        qtbot.keyClick(view.map, key)
-    cell = view.map.cursor_cell
-    assert cell is not None
-    assert (cell.row, cell.column) == (0, 1)
-    assert view.map.accessibleDescription() == view.read_out.text()
-    qtbot.keyClick(view.map, KEYS.Key_Escape)
-    assert view.map.cursor_cell is None
-
-
-def test_a_pinned_cursor_stays_when_the_scheme_changes(qtbot: QtBot, view: ErrorView) -> None:
-    view.draw(synthetic(LAYER, Scheme(group_size=64), weights()))
-    for key in (KEYS.Key_Down, KEYS.Key_Down, KEYS.Key_Right):
-        qtbot.keyClick(view.map, key)
-    before = view.read_out.text()
-    view.draw(synthetic(LAYER, Scheme(group_size=32), weights()))
-    cell = view.map.cursor_cell
-    assert cell is not None
-    assert (cell.rows, cell.columns) == ((1, 2), (64, 96))
-    assert view.read_out.text() != before
-
-
-def test_the_side_plots_follow_the_zoom_of_the_map(qtbot: QtBot, view: ErrorView) -> None:
-    view.draw(synthetic(LAYER, Scheme(group_size=64), weights()))
-    qtbot.keyClick(view.map, KEYS.Key_Plus)
-    (left, right), (top, bottom) = view.map.view.viewRange()
-    assert right - left < 256
-    assert view.groups.view.viewRange()[0] == pytest.approx([left, right])
-    assert view.channels.view.viewRange()[1] == pytest.approx([top, bottom])
-    qtbot.keyClick(view.map, KEYS.Key_Home)
-    assert view.groups.view.viewRange()[0] == pytest.approx([0, 256])
-
-
-def test_columns_stand_under_their_group_and_rows_beside_their_channel(view: ErrorView) -> None:
-    view.draw(synthetic(LAYER, Scheme(group_size=64), weights()))
-
-    def on_screen(plot: object, x: float, y: float) -> tuple[int, int]:
-        place = plot.mapToGlobal(plot.mapFromScene(plot.view.mapViewToScene(QPointF(x, y))))  # type: ignore[attr-defined]
-        return place.x(), place.y()
-
-    assert on_screen(view.map, 128, 0)[0] == pytest.approx(on_screen(view.groups, 128, 0)[0], abs=1)
-    assert on_screen(view.map, 0, 24)[1] == pytest.approx(on_screen(view.channels, 0, 24)[1], abs=1)
-
-
-def test_the_colour_map_ends_at_the_largest_error_exactly(view: ErrorView) -> None:
-    preview = synthetic(LAYER, Scheme(), weights())
-    view.draw(preview)
-    assert view.map.largest == float(preview.error_map.max())
-    assert tuple(view.map._image.levels) == (0.0, view.map.largest)
-    assert view.map._image.lut.shape == (256, 3)
-
-
-def test_a_tensor_without_any_error_is_drawn(view: ErrorView) -> None:
-    view.draw(synthetic(LAYER, Scheme(bits=8), np.zeros((8, 64), np.float32) + 0.5))
-    view.draw(synthetic(LAYER, Scheme(bits=8, strategy="channel", group_size=None), np.ones((1, 1), np.float32)))
-    assert view.map.cursor_cell is None
-
-
-def test_where_there_are_no_groups_the_read_out_names_columns_only(view: ErrorView) -> None:
-    view.draw(synthetic(LAYER, Scheme(strategy="channel", group_size=None), weights(), (1, 8)))
-    view.map.point_at(9, 3)
-    assert "columns 8 to 15: " in view.read_out.text()
-    assert "group" not in view.read_out.text()
+def test_the_colour_bar_marks_the_value_under_the_cursor(qtbot: QtBot) -> None:
+    bar = ColourBar()
+    qtbot.addWidget(bar)
+    bar.resize(200, 80)
+    bar.set_tones(Tones(1.0))
+    before = bar.grab().toImage()
+    bar.set_value(0.5)
+    assert bar.grab().toImage() != before

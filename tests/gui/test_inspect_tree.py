@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from PySide6.QtCore import QModelIndex, Qt
 from PySide6.QtGui import QGuiApplication
@@ -13,7 +15,7 @@ from qtquant_app.core.errors import UsageError
 from qtquant_app.core.recipe import Recipe, Rule
 from qtquant_app.core.report import ErrorSums
 from qtquant_app.core.scheme import Scheme
-from qtquant_app.gui.models.tensor_nodes import build
+from qtquant_app.gui.models.tensor_nodes import Node, Outline
 from qtquant_app.gui.models.tensor_tree import Column, TensorTree
 from qtquant_app.gui.widgets.layer_panel import LayerPanel
 from tests.gui.inspect_samples import LAYER, LINEARS, NORM, OTHER_LAYER, checkpoint, plan_for, tensor
@@ -32,6 +34,17 @@ def special(bits: int) -> Recipe:
 def labels(model: TensorTree, parent: QModelIndex | None = None, column: Column = Column.NAME) -> list[str]:
     above = parent or QModelIndex()
     return [model.index(row, column, above).data() for row in range(model.rowCount(above))]
+
+
+def every(outline: Outline, node: Node | None = None) -> Iterator[Node]:
+    """All rows, each before those below it."""
+    for child in outline.children(node or outline.root):
+        yield child
+        yield from every(outline, child)
+
+
+def all_labels(outline: Outline) -> list[str]:
+    return [node.label for node in every(outline)]
 
 
 @pytest.fixture
@@ -76,9 +89,8 @@ def test_modules_group_the_tensors_of_a_block(model: TensorTree) -> None:
 
 
 def test_experts_lie_one_below_the_other() -> None:
-    nodes = build([tensor(f"model.layers.0.mlp.experts.{n}.up_proj.weight") for n in (10, 2)])
-    assert [node.label for node in nodes] == [
-        "",
+    outline = Outline([tensor(f"model.layers.0.mlp.experts.{n}.up_proj.weight") for n in (10, 2)])
+    assert all_labels(outline) == [
         "model.layers.0",
         "mlp",
         "experts",
@@ -90,18 +102,19 @@ def test_experts_lie_one_below_the_other() -> None:
 
 
 def test_a_bias_says_so_and_a_weight_need_not() -> None:
-    nodes = build([tensor("model.layers.0.self_attn.q_proj.bias"), tensor("model.layers.0.self_attn.q_proj.weight")])
-    assert [node.label for node in nodes[3:]] == ["q_proj.bias", "q_proj"]
+    prefix = "model.layers.0.self_attn.q_proj"
+    outline = Outline([tensor(f"{prefix}.bias"), tensor(f"{prefix}.weight")])
+    assert all_labels(outline)[2:] == ["q_proj.bias", "q_proj"]
 
 
 def test_a_name_that_is_also_the_start_of_another_keeps_its_row() -> None:
-    nodes = build([tensor("a.0"), tensor("a.0.weight"), tensor("0.weight"), tensor("plain")])
-    assert sorted(node.tensor.name for node in nodes if node.tensor) == ["0.weight", "a.0", "a.0.weight", "plain"]
+    outline = Outline([tensor("a.0"), tensor("a.0.weight"), tensor("0.weight"), tensor("plain")])
+    assert sorted(node.name for node in every(outline) if node.name) == ["0.weight", "a.0", "a.0.weight", "plain"]
 
 
 def test_a_block_adds_up_its_bytes(model: TensorTree) -> None:
     linears = len(LINEARS) * 48 * 256 * 2
-    assert model._nodes[model.key(model.index(2, 0))].nbytes == linears + 2 * 256 * 2
+    assert model.exported(model.index(2, 0))[Column.BYTES] == linears + 2 * 256 * 2
 
 
 def test_numbers_are_right_aligned_with_a_unit(model: TensorTree) -> None:
@@ -190,18 +203,6 @@ def test_a_malformed_expression_is_refused_and_changes_nothing(model: TensorTree
 def test_a_name_cannot_pass_for_rich_text(model: TensorTree) -> None:
     model.set_tensors([tensor("<b>bold</b>.weight")])
     assert "&lt;b&gt;" in model.index(0, 0).data(Qt.ItemDataRole.ToolTipRole)
-
-
-def test_sixty_thousand_tensors_open_and_filter(qtbot: QtBot) -> None:
-    names = (
-        f"model.layers.{block}.mlp.experts.{expert}.up_proj.weight" for block in range(100) for expert in range(600)
-    )
-    tensors = [tensor(name, kind=Kind.EXPERT) for name in names]
-    model = TensorTree()
-    model.set_tensors(tensors)
-    assert model.matching == 60_000
-    model.set_filter("layers.99 experts.599")
-    assert model.matching == 1
 
 
 def test_the_first_block_stands_open(panel: LayerPanel) -> None:

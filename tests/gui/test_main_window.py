@@ -198,7 +198,7 @@ def test_no_two_actions_share_a_shortcut(window: MainWindow) -> None:
     assert sorted(keys) == sorted(set(keys))
 
 
-@pytest.mark.parametrize("page", ["source_page", "inspect_page", "recipe_page", "run_page", "publish_page"])
+@pytest.mark.parametrize("page", ["source_page", "recipe_page", "run_page", "publish_page"])
 def test_no_two_widgets_of_a_page_share_a_letter_nor_one_with_a_menu(window: MainWindow, page: str) -> None:
     letters = [action.text()[action.text().index("&") + 1].lower() for action in window.menuBar().actions()]
     letters += [

@@ -9,9 +9,9 @@ from qtquant_app.core.quantities import decibels, plural
 from qtquant_app.core.report import TensorReport
 from qtquant_app.core.scan import TensorScan
 from qtquant_app.core.scheme import Scheme
-from qtquant_app.engine.picture import colour_map
 from qtquant_app.engine.report.html import Markup, element
 from qtquant_app.engine.report.rows import Layout, Row
+from qtquant_app.ramps import magnitude_table
 
 _CELL, _LEFT, _TOP, _LEGEND = 16, 230, 20, 46
 _LABEL, _LEGEND_WIDTH = 34, 500
@@ -87,7 +87,7 @@ def _colour(value: float, span: tuple[float, float]) -> str:
     """Dark where the SQNR is low; the map's lightness rises in even steps."""
     low, high = span
     part = 1.0 if value > high else 0.0 if value < low or low == high else (value - low) / (high - low)
-    return "#" + "".join(f"{channel:02x}" for channel in colour_map()[round(255 * part)].tolist())
+    return "#" + "".join(f"{channel:02x}" for channel in magnitude_table(False)[round(255 * (1 - part))].tolist())
 
 
 def _legend(y: int, low: float, high: float) -> Iterator[Markup]:

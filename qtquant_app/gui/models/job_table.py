@@ -35,14 +35,16 @@ def _or_nothing(value: float | None, text: str) -> str:
 COLUMNS = (
     Column("Tensor", lambda r: r.name, lambda r: r.name, "model.layers.88.self_attn.q_proj.weight"),
     Column("Scheme", lambda r: r.scheme, lambda r: r.scheme, "W4 g128 asym mse"),
-    Column("Before", lambda r: bytes_text(r.source_bytes), lambda r: r.source_bytes, "88.8 MB", True),
-    Column("After", lambda r: bytes_text(r.bytes), lambda r: r.bytes, "88.8 MB", True),
+    Column("Before", lambda r: bytes_text(r.source_bytes), lambda r: r.source_bytes, "88.8 MB", True, unit="bytes"),
+    Column("After", lambda r: bytes_text(r.bytes), lambda r: r.bytes, "88.8 MB", True, unit="bytes"),
     Column(
         "SQNR",
         lambda r: _or_nothing(r.sqnr, decibels(r.sqnr or 0.0)),
         lambda r: -inf if r.sqnr is None else r.sqnr,
         "88.88 dB",
         True,
+        value=lambda r: r.sqnr,
+        unit="dB",
     ),
     Column(
         "Relative error",
@@ -50,12 +52,14 @@ COLUMNS = (
         lambda r: -inf if r.relative is None else r.relative,
         "88.88 %",
         True,
+        value=lambda r: r.relative,
     ),
     Column(
         "Verified",
         lambda r: "\u2713 verified" if r.verified else NOTHING,
         lambda r: r.verified,
         "\u2713 verified",
+        value=lambda r: r.verified,
     ),
 )
 

@@ -15,8 +15,8 @@ PLAN_COLUMNS = (
     Column("Tensor", lambda t: t.name, lambda t: t.name, "model.layers.88.mlp.down_proj"),
     Column("Shape", lambda t: shape_text(t.shape), lambda t: t.shape, "88888 \u00d7 8888", True),
     Column("Becomes", _what, _what, "W4 g128 asym"),
-    Column("Before", lambda t: bytes_text(t.source_bytes), lambda t: t.source_bytes, "88.8 MB", True),
-    Column("After", lambda t: bytes_text(t.bytes), lambda t: t.bytes, "88.8 MB", True),
+    Column("Before", lambda t: bytes_text(t.source_bytes), lambda t: t.source_bytes, "88.8 MB", True, unit="bytes"),
+    Column("After", lambda t: bytes_text(t.bytes), lambda t: t.bytes, "88.8 MB", True, unit="bytes"),
     Column("Because", lambda t: t.reason, lambda t: t.reason, "the default scheme"),
 )
 """Over TensorPlan."""

@@ -8,6 +8,8 @@ from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 
+from qtquant_app.core.quantities import NOTHING
+from qtquant_app.gui.export import Numbers
 from qtquant_app.gui.widgets.text import plain_tip
 
 Index = QModelIndex | QPersistentModelIndex
@@ -15,7 +17,10 @@ Index = QModelIndex | QPersistentModelIndex
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column over rows of some type. `sample` is a text as wide as any usual one."""
+    """One column over rows of some type. `sample` is a text as wide as any usual one.
+
+    A file of numbers takes `value`, in `unit`; without it the key of a column of numbers, and else the text.
+    """
 
     title: str
     text: Callable[[Any], str]
@@ -23,6 +28,23 @@ class Column:
     sample: str = ""
     number: bool = False
     tip: Callable[[Any], str] | None = None
+    value: Callable[[Any], object] | None = None
+    unit: str = ""
+
+    @property
+    def heading(self) -> str:
+        """The title with the unit of its values."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+    def exported(self, row: Any) -> object:
+        """What a file says of `row`: a number in full, a text, or None where there is nothing."""
+        if self.value is not None:
+            return self.value(row)
+        text = self.text(row)
+        if text == NOTHING:
+            return None
+        key = self.key(row) if self.number else None
+        return key if isinstance(key, (int, float)) else text
 
 
 class RowsModel(QAbstractTableModel):
@@ -52,6 +74,11 @@ class RowsModel(QAbstractTableModel):
         lines = ["\t".join(column.title for column in self.columns)]
         lines += ["\t".join(column.text(self.row(i)) for column in self.columns) for i in rows]
         return "\n".join(lines) + "\n"
+
+    def numbers(self) -> Numbers:
+        """Titles and all rows in the order shown, for a file. The rows are worked out where they are written."""
+        rows, columns = [self._rows[at] for at in self._order], self.columns
+        return [column.heading for column in columns], ([column.exported(row) for column in columns] for row in rows)
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own default
         return 0 if parent.isValid() else len(self._rows)

@@ -5,21 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
 from qtquant_app.core.errors import QtQuantError
+from qtquant_app.core.matrix import find, item_bytes, part_of
 from qtquant_app.core.plan import Plan
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.report import RunReport, TensorReport
+from qtquant_app.core.scan import ScanReport
 from qtquant_app.core.scheme import Scheme
-from qtquant_app.gui.layer_rules import ignoring_pattern, scheme_for, with_layer_rule
+from qtquant_app.core.view import Window
+from qtquant_app.gui.inspection import Inspection
+from qtquant_app.gui.layer_rules import why_no_rule, with_layer_rule
+from qtquant_app.gui.models.flags import flags_of
 from qtquant_app.gui.plots.preview_view import PreviewView
+from qtquant_app.gui.pointer import Pointer
+from qtquant_app.gui.previewer import Previewer, Request
 from qtquant_app.gui.session import Session
 from qtquant_app.gui.theme import GRID
+from qtquant_app.gui.widgets.compare_panel import ComparePanel
+from qtquant_app.gui.widgets.explanation_panel import ExplanationPanel
+from qtquant_app.gui.widgets.figures_panel import FiguresPanel
+from qtquant_app.gui.widgets.glance_panel import GlancePanel
+from qtquant_app.gui.widgets.inspect_layout import knobs_column, scrolling, tabs, three_columns
 from qtquant_app.gui.widgets.layer_panel import LayerPanel
+from qtquant_app.gui.widgets.remedies_panel import RemediesPanel
 from qtquant_app.gui.widgets.scheme_panel import SchemePanel
+from qtquant_app.gui.widgets.worst_panel import WorstPanel
 from qtquant_app.jobs.latest import Latest
 
 if TYPE_CHECKING:
@@ -30,45 +43,54 @@ NO_SELECTION = (
     "Choose a tensor on the left",
     "Its weights appear here, and the error that the scheme on the right makes.",
 )
-KEPT = "This tensor is carried over as it is"
-QUANTIZED_KINDS = "Only float matrices of linear layers, experts and heads are quantized."
+CARRIED = "A run carries this tensor over as it is; the picture shows what the scheme would do to it."
 
 
 class InspectPage(QWidget):
-    """Previews the selected tensor under the scheme of the knobs; a newer request cancels an older one."""
+    """Looks at the selected tensor under the scheme of the knobs; a newer request cancels an older one."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("inspectPage")
         self.setAccessibleName("Inspect")
         self._session = session
+        self.inspection = Inspection(session.recipe.default, self)
         self.layers = LayerPanel()
         self.picture = PreviewView()
         self.panel = SchemePanel()
-        self.previews = Latest(self)
+        self.figures = FiguresPanel()
+        self.worst = WorstPanel(session, self.inspection)
+        self.remedies = RemediesPanel(session, self.inspection)
+        self.explanation = ExplanationPanel(session, self.inspection)
+        self.compare = ComparePanel(session, self.inspection)
+        self.glance = GlancePanel(session, self.inspection)
+        self.previewer = Previewer(session.verbs, self)
+        self.pointer = Pointer(session, self.inspection, self)
+        self.windows = Latest(self)
         self._default = session.recipe.default
-        self._awaited: tuple[str, Scheme] | None = None
+        self._format = session.recipe.format
         self._lay_out()
         self._connect()
         self.panel.editor.set_scheme(self._default)
         self._take_checkpoint(session.checkpoint)
 
     def _lay_out(self) -> None:
-        splitter = QSplitter(Qt.Orientation.Horizontal)
-        splitter.setObjectName("inspectSplitter")
-        splitter.setChildrenCollapsible(False)
-        for widget, stretch in ((self.layers, 0), (self.picture, 1), (self.panel, 0)):
-            splitter.addWidget(widget)
-            splitter.setStretchFactor(splitter.count() - 1, stretch)
-        splitter.setSizes([320, 640, 236])
-        splitter.setHandleWidth(2 * GRID)
-        self.splitter = splitter
+        looks = [(self.picture, "Tensor"), (self.compare, "Compare"), (self.glance, "Whole model")]
+        details = [
+            (scrolling(self.figures, "Figures"), "Figures"),
+            (scrolling(self.worst, "Worst"), "Worst"),
+            (scrolling(self.remedies, "Remedies"), "Remedies"),
+            (self.explanation, "Explain"),
+        ]
+        self.middle = tabs("inspectTabs", "What to look at", looks)
+        self.below = tabs("detailTabs", "Details", details)
+        self.splitter = three_columns(self.layers, self.middle, knobs_column(self.panel, self.below))
         column = QVBoxLayout(self)
         column.setContentsMargins(2 * GRID, 2 * GRID, 2 * GRID, 2 * GRID)
-        column.addWidget(splitter)
+        column.addWidget(self.splitter)
 
     def _connect(self) -> None:
-        session = self._session
+        session, errors = self._session, self.picture.errors
         session.checkpoint_changed.connect(self._take_checkpoint)
         session.selection_changed.connect(self._select)
         session.recipe_changed.connect(self._take_recipe)
@@ -76,22 +98,35 @@ class InspectPage(QWidget):
         session.tensor_reported.connect(self._take_reports)
         session.run_finished.connect(self._take_run)
         self.layers.chosen.connect(session.select)
-        self.panel.scheme_changed.connect(self._request)
+        self.panel.scheme_changed.connect(self._turn)
         self.panel.for_model.connect(session.set_default_scheme)
         self.panel.for_layer.connect(self._add_rule)
-        self.previews.result.connect(self._show_preview)
-        self.previews.failed.connect(self._show_error)
+        self.previewer.sampled.connect(self._draw)
+        self.previewer.exact.connect(self._show_exact)
+        self.previewer.failed.connect(self._show_error)
+        errors.view_changed.connect(self._request)
+        errors.window_wanted.connect(self._ask_window)
+        errors.place_changed.connect(self.inspection.set_place)
+        errors.place_pointed.connect(self.pointer.point)
+        errors.weight_pointed.connect(self.picture.histogram.mark_weight)
+        self.pointer.told.connect(errors.set_detail)
+        self.windows.result.connect(errors.draw_window)
+        self.windows.failed.connect(session.report_error)
+        self.inspection.place_changed.connect(errors.show_place)
+        self.inspection.scanned.connect(self._take_scan)
+        self.layers.selection_chosen.connect(self.inspection.set_chosen)
 
     @property
     def tensor(self) -> TensorInfo | None:
-        """The tensor selected."""
+        """The tensor selected; a slice of it may be what is looked at."""
         checkpoint = self._session.checkpoint
-        return checkpoint.by_name.get(self._session.selection) if checkpoint else None
+        return checkpoint.by_name.get(part_of(self._session.selection)[0]) if checkpoint else None
 
     def _take_checkpoint(self, checkpoint: Checkpoint | None) -> None:
-        self.previews.cancel()
+        self.previewer.cancel()
+        self.windows.cancel()
         self.layers.set_checkpoint(checkpoint)
-        self.panel.draw(None, 0)
+        self.figures.draw(None, 0)
         self._take_plan(self._session.plan)
         self._select(self._session.selection)
 
@@ -99,18 +134,25 @@ class InspectPage(QWidget):
         self.layers.choose(name)
         self._request()
 
+    def _turn(self, scheme: Scheme) -> None:
+        """A knob was turned."""
+        self.inspection.set_scheme(scheme)
+        self._request()
+
     def _take_recipe(self, recipe: Recipe) -> None:
-        if recipe.default != self._default:
-            self._default = recipe.default
-            if self.panel.scheme != recipe.default:
-                self.panel.editor.set_scheme(recipe.default)
-                self._request()
+        turned, stored = recipe.default != self._default, recipe.format != self._format
+        self._default, self._format = recipe.default, recipe.format
+        if turned and self.panel.scheme != recipe.default:
+            self.panel.editor.set_scheme(recipe.default)
+            self._turn(recipe.default)
+        elif stored:
+            self._request()
         self._offer()
 
     def _take_plan(self, plan: object) -> None:
         self.layers.model.set_plan(plan if isinstance(plan, Plan) else None)
-        if self._awaited is None:
-            self._say_why_empty(self._session.checkpoint, self.tensor)  # the plan knows the reason
+        if self.picture.preview is not None and self.tensor is not None:
+            self.picture.remark(_remark(self._session.plan, self.tensor))
         self._offer()
 
     def _take_reports(self, reports: Iterable[TensorReport]) -> None:
@@ -122,36 +164,59 @@ class InspectPage(QWidget):
     def _request(self) -> None:
         """Asks for the picture of what is selected, as the knobs are now."""
         self._offer()
+        self.windows.cancel()
+        self.inspection.set_preview(None)
         checkpoint, tensor, scheme = self._session.checkpoint, self.tensor, self.panel.scheme
-        if checkpoint is None or tensor is None or not tensor.quantizable:
-            self.previews.cancel()
-            self._awaited = None
-            self.panel.draw(None, 0)
-            self._say_why_empty(checkpoint, tensor)
-            return
-        self._awaited = tensor.name, scheme
-        self.picture.wait_for(tensor.name, scheme)
-        self.previews.submit(self._session.verbs.preview(checkpoint, tensor.name, scheme, self._session.recipe.format))
-
-    def _say_why_empty(self, checkpoint: Checkpoint | None, tensor: TensorInfo | None) -> None:
-        if tensor is not None:
-            self.picture.say(KEPT, _why_kept(self._session.plan, tensor), tensor.name)
-        else:
+        if checkpoint is None or tensor is None:
+            self.previewer.cancel()
+            self.inspection.set_part("")
+            self.figures.draw(None, 0)
             self.picture.say(*(NO_CHECKPOINT if checkpoint is None else NO_SELECTION))
-
-    def _show_preview(self, preview: Preview) -> None:
-        tensor = self.tensor
-        if tensor is None or self._awaited != (preview.layer, preview.scheme):
             return
-        self.picture.draw(preview)
-        self.panel.draw(preview, tensor.nbytes)
+        try:
+            part = find(checkpoint, self._session.selection).name
+        except QtQuantError as error:
+            self.previewer.cancel()
+            self.inspection.set_part("")
+            self.figures.draw(None, 0)
+            self.picture.explain(tensor.name, error)
+            return
+        self.inspection.set_part(part)
+        self.picture.wait_for(part, scheme)
+        self.previewer.ask(Request(checkpoint, part, scheme, self._session.recipe.format, self.picture.errors.view))
+
+    def _draw(self, preview: Preview) -> None:
+        """Shows a preview, from a sample or exact."""
+        tensor = self.tensor
+        if tensor is not None:
+            self.picture.draw(preview, _remark(self._session.plan, tensor))
+            self.figures.draw(preview, preview.shape[0] * preview.shape[1] * item_bytes(preview.stored))
+
+    def _show_exact(self, preview: Preview) -> None:
+        self._draw(preview)
         self.layers.model.add_errors([(preview.layer, preview.scheme, preview.errors)])
+        self.inspection.set_preview(preview)
 
     def _show_error(self, error: QtQuantError) -> None:
-        if self._awaited is not None:
-            self.picture.explain(self._awaited[0], error)
+        request = self.previewer.request
+        if request is not None:
+            self.picture.explain(request.part, error)
             if self.picture.preview is None:
-                self.panel.draw(None, 0)
+                self.figures.draw(None, 0)
+
+    def _ask_window(self, window: Window) -> None:
+        """Asks for finer cells of what is visible; there is nothing to ask before the exact picture is there."""
+        request, known = self.previewer.request, self.inspection.preview
+        if request is not None and known is not None:
+            look = self._session.verbs.look(request.checkpoint, request.part, request.scheme, window, known)
+            self.windows.submit(look)
+
+    def _take_scan(self, report: ScanReport | None) -> None:
+        self.layers.model.set_flags(flags_of(report) if report else {})
+        if report is not None:
+            self.layers.model.add_errors(
+                (found.name, found.scheme, found.errors) for tensor in report.tensors for found in tensor.reports
+            )
 
     def _add_rule(self, scheme: Scheme) -> None:
         checkpoint, tensor = self._session.checkpoint, self.tensor
@@ -163,23 +228,12 @@ class InspectPage(QWidget):
         """Says which of the two buttons has something to do."""
         recipe, tensor, scheme = self._session.recipe, self.tensor, self.panel.scheme
         model = "This is the recipe's default scheme already" if scheme == recipe.default else ""
-        self.panel.offer(model=model, layer=_why_no_rule(recipe, tensor, scheme))
+        self.panel.offer(model=model, layer=why_no_rule(recipe, tensor, scheme))
 
 
-def _why_kept(plan: Plan | None, tensor: TensorInfo) -> str:
+def _remark(plan: Plan | None, tensor: TensorInfo) -> str:
+    """What stands above the picture of a tensor that a run keeps; empty where it is quantized."""
     planned = next((item for item in plan.tensors if item.name == tensor.name), None) if plan else None
-    return f"{QUANTIZED_KINDS} Here: {planned.reason}." if planned else QUANTIZED_KINDS
-
-
-def _why_no_rule(recipe: Recipe, tensor: TensorInfo | None, scheme: Scheme) -> str:
-    """Why a rule for `tensor` would do nothing; empty where it would do something."""
-    if tensor is None:
-        return "Select a layer first"
-    if not tensor.quantizable:
-        return "This tensor is not quantized"
-    pattern = ignoring_pattern(recipe, tensor.module)
-    if pattern is not None:
-        return f"The recipe ignores this layer: {pattern}"
-    if scheme_for(recipe, tensor) == scheme:
-        return "The recipe gives this layer this scheme already"
-    return ""
+    if tensor.quantizable and (planned is None or planned.action == "quantize"):
+        return ""
+    return f"{CARRIED} Here: {planned.reason}." if planned and planned.reason else CARRIED

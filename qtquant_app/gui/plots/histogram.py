@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from math import nan
 
 import numpy as np
 import pyqtgraph as pg
@@ -51,9 +52,11 @@ class HistogramPlot(Plot):
         self._top = 1.0
         self._bars = pg.PlotCurveItem()
         self._lines = pg.PlotCurveItem(connect="pairs")
+        self._mark = pg.LinearRegionItem(movable=False)
+        self._mark.hide()
         self._read_out = pg.TextItem(anchor=(1, 0))
         self._read_out.setZValue(2)
-        for item in (self._bars, self._lines, self._read_out):
+        for item in (self._bars, self._lines, self._mark, self._read_out):
             self.addItem(item, ignoreBounds=True)
         self.scene().sigMouseMoved.connect(self._hover)
         self.view.sigRangeChanged.connect(self._moved)
@@ -79,6 +82,31 @@ class HistogramPlot(Plot):
             self.show_all()
         self._draw_levels()
 
+    def table(self) -> tuple[Sequence[str], Iterable[Sequence[object]]] | None:
+        """Each bin with its ends and its count."""
+        if not self._counts.any():
+            return None
+        low, high = self._edges[:-1].tolist(), self._edges[1:].tolist()
+        return ("from", "to", "weights"), zip(low, high, self._counts.tolist(), strict=True)
+
+    def mark(self, low: float, high: float) -> None:
+        """Lays a band over the values from `low` to `high`; NaN takes it away."""
+        self._mark.setVisible(low <= high)
+        if low <= high:
+            self._mark.setRegion((low, high))
+
+    def mark_weight(self, weight: float | None) -> None:
+        """Marks the bin that holds `weight`; None marks nothing."""
+        if weight is None or not self._counts.any():
+            self.mark(nan, nan)
+        else:
+            self.mark(*self._bin(weight)[1:])
+
+    @property
+    def marked(self) -> tuple[float, float] | None:
+        """The stretch under the band."""
+        return tuple(self._mark.getRegion()) if self._mark.isVisible() else None
+
     def show_all(self) -> None:
         self.setRange(xRange=self._extent(), yRange=(EMPTY, self._top), padding=0)
 
@@ -93,6 +121,9 @@ class HistogramPlot(Plot):
         self._bars.setBrush(self.theme.bars)
         self._bars.setPen(None)
         self._lines.setPen(pg.mkPen(faded(self.theme.accent, 0.9)))
+        self._mark.setBrush(faded(self.theme.accent, 0.35))
+        for line in self._mark.lines:
+            line.setPen(pg.mkPen(self.theme.accent, width=2))
 
     def _draw_levels(self) -> None:
         """A line for each level: short ones where they are crowded, until a zoom makes room."""
@@ -110,9 +141,14 @@ class HistogramPlot(Plot):
 
     def text_at(self, value: float) -> str:
         """What the bin that holds `value` says: its ends and its count."""
-        place = min(max(bisect_right(self._edges, value) - 1, 0), len(self._counts) - 1)
-        low, high, count = self._edges[place], self._edges[place + 1], int(self._counts[place])
+        place, low, high = self._bin(value)
+        count = int(self._counts[place])
         return f"{low:.4g} to {high:.4g}: {count:,} weight{'' if count == 1 else 's'}"
+
+    def _bin(self, value: float) -> tuple[int, float, float]:
+        """The bin that holds `value`, and its ends; the nearest where none does."""
+        place = min(max(bisect_right(self._edges, value) - 1, 0), len(self._counts) - 1)
+        return place, float(self._edges[place]), float(self._edges[place + 1])
 
     def _moved(self) -> None:
         (_, right), (_, top) = self.view.viewRange()

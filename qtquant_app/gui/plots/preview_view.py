@@ -45,16 +45,26 @@ class PreviewView(QWidget):
         self._name_labels()
         self._lay_out()
 
-    def draw(self, preview: Preview) -> None:
-        """Shows the picture that was awaited."""
+    def draw(self, preview: Preview, remark: str = "") -> None:
+        """Shows the picture that was awaited; one from a sample says so. `remark` stands above it."""
         self.preview = preview
         self.settle()
-        self.note.hide()
+        if preview.sampled:
+            self.status.setText(
+                f"Sample of {preview.sampled:,} of {preview.shape[0]:,} channels; the exact picture follows"
+            )
+        self.remark(remark)
         self.title.setText(preview.layer)
-        self.detail.setText(f"{shape_text(preview.shape)}  {preview.dtype}  {preview.scheme.label}")
+        self.detail.setText(f"{shape_text(preview.shape)}  {preview.stored}  {preview.scheme.label}")
+        self.histogram.subject = f"{preview.layer}, {preview.scheme.label}"
         self.histogram.draw(preview.histogram_edges, preview.histogram_counts, preview.levels)
         self.errors.draw(preview)
         self._stack.setCurrentWidget(self._plots)
+
+    def remark(self, text: str) -> None:
+        """What there is to know about the tensor, above its picture."""
+        self.note.setText(text)
+        self.note.setVisible(bool(text))
 
     def wait_for(self, layer: str, scheme: Scheme) -> None:
         """Marks the picture, or the place where it will be, as about to change."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
 from PySide6.QtCore import QEvent, QPointF, Qt, Signal
+from PySide6.QtGui import QMouseEvent
 
 from qtquant_app.gui.plots.base import Plot
 from qtquant_app.gui.plots.colors import faded
@@ -30,13 +33,18 @@ class Profile(Plot):
 
     hovered = Signal(float)
     """The place under the pointer, in rows or columns; NaN when it has left."""
+    clicked = Signal(float)
+    """The place that was clicked, in rows or columns."""
 
     def __init__(self, name: str, spoken: str, *, upright: bool) -> None:
         super().__init__(name, spoken)
         self._upright = upright
         self._edges: NDArray[np.float64] = np.zeros(2)
         self._values: NDArray[np.float32] = np.zeros(1, np.float32)
+        self._known = False
         self._top = 1.0
+        self.unit = "%"
+        """Of its values, for files."""
         self._line = pg.PlotCurveItem(fillLevel="enclosed")
         self._mark = pg.LinearRegionItem(orientation="horizontal" if upright else "vertical", movable=False)
         self._mark.hide()
@@ -55,7 +63,7 @@ class Profile(Plot):
 
     def draw(self, edges: NDArray[np.float64], values: NDArray[np.float32]) -> None:
         """Shows `values` [n], in percent, between `edges` [n + 1], in rows or columns."""
-        self._edges, self._values = edges, values
+        self._edges, self._values, self._known = edges, values, True
         shown_edges, shown = peaks(edges, np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0))
         along = np.repeat(shown_edges, 2)
         up = np.concatenate([[0.0], np.repeat(shown, 2), [0.0]])
@@ -63,6 +71,16 @@ class Profile(Plot):
         self._top = float(shown.max(initial=0.0)) * 1.08 or 1.0
         self.mark(None)
         self.show_all()
+
+    def table(self) -> tuple[Sequence[str], Iterable[Sequence[object]]] | None:
+        """Each value with the stretch of rows or columns it is for; NaN, where nothing is known, stays empty."""
+        if not self._known:
+            return None
+        side = "row" if self._upright else "column"
+        ends = self._edges.astype(np.int64)
+        values = (None if value != value else value for value in self._values)
+        header = (f"first {side}", f"last {side}", f"{self.accessibleName()} ({self.unit})")
+        return header, zip(ends[:-1].tolist(), (ends[1:] - 1).tolist(), values, strict=True)
 
     def show_all(self) -> None:
         along, up = (float(self._edges[0]), float(self._edges[-1])), (0.0, self._top)
@@ -97,8 +115,17 @@ class Profile(Plot):
 
     def _hover(self, position: QPointF) -> None:
         if self.view.sceneBoundingRect().contains(position):
-            point = self.view.mapSceneToView(position)
-            self.hovered.emit(point.y() if self._upright else point.x())
+            self.hovered.emit(self._along(position))
+
+    def _along(self, position: QPointF) -> float:
+        point = self.view.mapSceneToView(position)
+        return float(point.y() if self._upright else point.x())
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        super().mouseReleaseEvent(event)
+        position = self.mapToScene(event.position().toPoint())
+        if event.button() == Qt.MouseButton.LeftButton and self.view.sceneBoundingRect().contains(position):
+            self.clicked.emit(self._along(position))
 
     def leaveEvent(self, event: QEvent) -> None:
         super().leaveEvent(event)

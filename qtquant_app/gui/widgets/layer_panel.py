@@ -2,68 +2,32 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-
-from PySide6.QtCore import (
-    QEvent,
-    QItemSelectionModel,
-    QModelIndex,
-    QObject,
-    QPersistentModelIndex,
-    QSignalBlocker,
-    QSize,
-    Qt,
-    QTimer,
-    Signal,
-)
-from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence, QShortcut
-from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QCheckBox,
-    QHBoxLayout,
-    QHeaderView,
-    QLineEdit,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
-    QTreeView,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtCore import QSignalBlocker, Qt, QTimer, Signal
+from PySide6.QtGui import QKeyEvent, QKeySequence, QShortcut
+from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import UsageError
-from qtquant_app.core.quantities import TIMES
+from qtquant_app.gui.export import Numbers
+from qtquant_app.gui.models.tensor_filter import ODD
 from qtquant_app.gui.models.tensor_tree import Column, TensorTree
-from qtquant_app.gui.theme import tabular
 from qtquant_app.gui.widgets.choice_box import ChoiceBox
+from qtquant_app.gui.widgets.layer_tree import LayerTree
 from qtquant_app.gui.widgets.text import Text
 
-OPEN_ALL_UP_TO = 300
-"""A filter that leaves no more tensors than this shows them at once, their blocks open."""
-FILTER_DELAY_MS = 60
-SAMPLES = {
-    Column.NAME: "model.layers.10 mlp",
-    Column.SCHEME: "W4 g128 sym",
-    Column.SQNR: "24.31 dB ",
-    Column.BYTES: "1.23 GB ",
-    Column.SHAPE: f"128256 {TIMES} 8192 ",
-    Column.KIND: "embedding ",
-    Column.DTYPE: "F8_E4M3 ",
-}
-
-
-class AiryRows(QStyledItemDelegate):
-    """Rows with a little air between them."""
-
-    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
-        return super().sizeHint(option, index) + QSize(0, 4)
+FILTER_DELAY_MS = 20
+"""Keys that come together are one request."""
 
 
 class LayerPanel(QWidget):
-    """Chooses a tensor. `chosen` says which; `choose` makes the choice from outside, in silence."""
+    """Chooses tensors. `chosen` says which is looked at; `choose` makes the choice from outside, in silence."""
 
     chosen = Signal(str)
+    """The tensor looked at, or the part of a stack: `experts.up_proj[3]`."""
+    selection_chosen = Signal(object)
+    """tuple[str, ...]: all tensors and parts chosen; a block or module stands for what can be quantized below it."""
+    ready = Signal()
+    """The tree shows the newest checkpoint under the newest filter."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -71,46 +35,48 @@ class LayerPanel(QWidget):
         self.filter_edit = QLineEdit()
         self.kind_combo = ChoiceBox()
         self.flat_check = QCheckBox("F&lat")
-        self.tree = QTreeView()
+        self.tree = LayerTree(self.model)
         self.footer = Text(muted=True, wrap=True)
-        self._name = ""
-        self._open: set[int] = set()
-        """The rows a person opened; a filter opens others, and taking it away comes back to these."""
+        self._first_time = False
+        self._kinds: dict[str, int] | None = None
         self._timer = QTimer(self, singleShot=True, interval=FILTER_DELAY_MS)
         self._name_widgets()
-        self._set_up_tree()
         self._lay_out()
         self._connect()
-        self._count()
+        self._show_rows()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All tensors and parts chosen."""
+        return self.tree.names
 
     def set_checkpoint(self, checkpoint: Checkpoint | None) -> None:
-        """Shows the tensors of `checkpoint`."""
-        tensors = checkpoint.tensors if checkpoint else ()
-        self._name, self._open = "", set()
-        self.model.set_tensors(tensors)
-        with QSignalBlocker(self.kind_combo):
-            kind = self.kind_combo.currentData()
-            self.kind_combo.clear()
-            self.kind_combo.addItem("All kinds", "")
-            for name, count in sorted(Counter(tensor.kind.value for tensor in tensors).items()):
-                self.kind_combo.addItem(f"{name} ({count:,})", name)
-            self.kind_combo.setCurrentIndex(max(0, self.kind_combo.findData(kind)))
-        self._refilter()
-        self._open_first_block()
-
-    def _open_first_block(self) -> None:
-        """The first block stands open: it shows what a block holds, and most checkpoints have but one kind."""
-        blocks = (self.model.index(row, 0) for row in range(self.model.rowCount()))
-        first = next((index for index in blocks if self.model.rowCount(index)), None)
-        if first is not None:
-            self.tree.expandRecursively(first, 1)
+        """Shows the tensors of `checkpoint`: at once, or where there are thousands when `ready` says so."""
+        self.tree.forget()
+        self._first_time = True
+        self.model.set_tensors(checkpoint.tensors if checkpoint else ())
+        self._count()
 
     def choose(self, name: str) -> None:
-        """Shows the tensor `name` as the one chosen."""
-        if name == self._name:
-            return
-        self._name = name
-        self._show_choice()
+        """Shows the tensor `name`, or a part of a stack such as `experts.up_proj[3]`, as the one looked at."""
+        self.tree.choose(name)
+
+    def table(self) -> Numbers:
+        """Titles and rows of the tree as it stands."""
+        return self.tree.table()
+
+    def focus_filter(self) -> None:
+        """Ctrl+F: the filter line takes the keyboard."""
+        self.filter_edit.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self.filter_edit.selectAll()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_Escape and self.filter_edit.text():
+            self.filter_edit.clear()
+        elif event.key() == Qt.Key.Key_Down and self.filter_edit.hasFocus():
+            self.tree.setFocus()
+        else:
+            super().keyPressEvent(event)
 
     def _name_widgets(self) -> None:
         self.filter_edit.setObjectName("layerFilter")
@@ -125,28 +91,6 @@ class LayerPanel(QWidget):
         self.flat_check.setObjectName("flatCheck")
         self.flat_check.setAccessibleName("Flat list")
         self.flat_check.setToolTip("One list of all tensors, to sort them across blocks")
-        self.tree.setObjectName("layerTree")
-        self.tree.setAccessibleName("Tensors of the checkpoint")
-
-    def _set_up_tree(self) -> None:
-        tree = self.tree
-        tree.setModel(self.model)
-        tree.setUniformRowHeights(True)
-        tree.setItemDelegate(AiryRows(tree))
-        tree.setAlternatingRowColors(True)
-        tree.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        tree.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        tree.setFont(tabular(tree.font()))
-        tree.setIndentation(14)
-        header = tree.header()
-        header.setSectionsMovable(True)
-        header.setStretchLastSection(False)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        header.setSortIndicator(Column.NAME, Qt.SortOrder.AscendingOrder)
-        tree.setSortingEnabled(True)
-        for column, sample in SAMPLES.items():
-            header.resizeSection(column, tree.fontMetrics().horizontalAdvance(sample) + 16)
-        tree.installEventFilter(self)
 
     def _lay_out(self) -> None:
         row = QHBoxLayout()
@@ -167,98 +111,59 @@ class LayerPanel(QWidget):
         self._timer.timeout.connect(self._refilter)
         self.kind_combo.currentIndexChanged.connect(self._refilter)
         self.flat_check.toggled.connect(self._refilter)
-        self.tree.expanded.connect(self._opened)
-        self.tree.collapsed.connect(self._closed)
-        self._watch_selection()
+        self.model.ready.connect(self._show_rows)
+        self.model.flags_changed.connect(self._show_flags)
+        self.tree.chosen.connect(self.chosen)
+        self.tree.selection_chosen.connect(self.selection_chosen)
+        self.tree.selection_chosen.connect(self._count)
         QShortcut(QKeySequence.StandardKey.Find, self, self.focus_filter)
 
-    def _watch_selection(self) -> None:
-        self.tree.selectionModel().currentChanged.connect(self._picked)
-
-    def focus_filter(self) -> None:
-        """Ctrl+F: the filter line takes the keyboard."""
-        self.filter_edit.setFocus(Qt.FocusReason.ShortcutFocusReason)
-        self.filter_edit.selectAll()
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        pressed = watched is self.tree and event.type() == QEvent.Type.KeyPress
-        if pressed and isinstance(event, QKeyEvent) and event.matches(QKeySequence.StandardKey.Copy):
-            self._copy_name()
-            return True
-        return super().eventFilter(watched, event)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() == Qt.Key.Key_Escape and self.filter_edit.text():
-            self.filter_edit.clear()
-        elif event.key() == Qt.Key.Key_Down and self.filter_edit.hasFocus():
-            self.tree.setFocus()
-        else:
-            super().keyPressEvent(event)
-
-    def _copy_name(self) -> None:
-        tensor = self.model.tensor(self.tree.currentIndex())
-        if tensor is not None:
-            QGuiApplication.clipboard().setText(tensor.name)
-
-    def _picked(self, current: QModelIndex) -> None:
-        tensor = self.model.tensor(current) if current.isValid() else None
-        if tensor is not None and tensor.name != self._name:
-            self._name = tensor.name
-            self.chosen.emit(tensor.name)
-
-    def _show_choice(self) -> None:
-        index = self.model.index_of(self._name)
-        if index.isValid():
-            flags = QItemSelectionModel.SelectionFlag
-            self.tree.selectionModel().setCurrentIndex(index, flags.ClearAndSelect | flags.Rows)
-            self.tree.scrollTo(index)
-        elif not self._name:
-            self.tree.selectionModel().clear()
-
-    def _opened(self, index: QModelIndex) -> None:
-        if not self.filter_edit.text():
-            self._open.add(self.model.key(index))
-
-    def _closed(self, index: QModelIndex) -> None:
-        if not self.filter_edit.text():
-            self._open.discard(self.model.key(index))
-
     def _refilter(self) -> None:
-        text = self.filter_edit.text()
+        text, kind = self.filter_edit.text(), self.kind_combo.currentData() or ""
         try:
-            self.model.set_filter(text, self.kind_combo.currentData() or "", self.flat_check.isChecked())
+            self.model.set_filter(text, kind, self.flat_check.isChecked())
         except UsageError as error:
             self.footer.setText(error.message)
             return
-        flat = self.flat_check.isChecked()
-        self.tree.setRootIsDecorated(not flat)
-        side = Qt.TextElideMode.ElideLeft if flat else Qt.TextElideMode.ElideMiddle
-        self.tree.setTextElideMode(side)  # whole names differ at their ends
-        self._reopen(text)
-        self._show_choice()
         self._count()
 
-    def _reopen(self, text: str) -> None:
-        with QSignalBlocker(self.tree):
-            if text and self.model.matching <= OPEN_ALL_UP_TO:
-                self.tree.expandAll()
-            elif not text:
-                for index in self._rows_to_open():
-                    self.tree.expand(index)
+    def _show_rows(self) -> None:
+        self._offer_kinds()
+        self.tree.show_rows(self._first_time)
+        self._first_time = False
+        self._count()
+        if not self.model.busy:
+            self.ready.emit()
 
-    def _rows_to_open(self) -> Iterator[QModelIndex]:
-        for key in sorted(self._open):
-            index = self.model.index_of_key(key)
-            if index.isValid():
-                yield index
+    def _show_flags(self) -> None:
+        self.tree.setColumnHidden(Column.FLAGS, ODD not in self.model.kinds)
+        self._offer_kinds()
+
+    def _offer_kinds(self) -> None:
+        kinds = dict(self.model.kinds)
+        if kinds == self._kinds:
+            return
+        self._kinds = kinds
+        before = self.kind_combo.currentData()
+        with QSignalBlocker(self.kind_combo):
+            self.kind_combo.clear()
+            self.kind_combo.addItem("All kinds", "")
+            for kind, count in kinds.items():
+                self.kind_combo.addItem(f"{'Odd tensors' if kind == ODD else kind} ({count:,})", kind)
+            self.kind_combo.setCurrentIndex(max(0, self.kind_combo.findData(before)))
+        if before and self.kind_combo.currentData() != before:
+            self._refilter()
 
     def _count(self) -> None:
-        model = self.model
-        if not model.total:
+        model, chosen = self.model, len(self.tree.names)
+        more = f", {chosen:,} chosen" if chosen > 1 else ""
+        if not model.coming:
             self.footer.setText("No checkpoint is open")
+        elif not model.total:
+            self.footer.setText(f"Listing {model.coming:,} tensors \N{HORIZONTAL ELLIPSIS}")
         elif model.matching == model.total:
-            self.footer.setText(f"{model.total:,} tensors")
+            self.footer.setText(f"{model.total:,} tensors{more}")
         elif model.matching:
-            self.footer.setText(f"{model.matching:,} of {model.total:,} tensors")
+            self.footer.setText(f"{model.matching:,} of {model.total:,} tensors{more}")
         else:
             self.footer.setText("No tensor matches; Escape clears the filter")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
+from qtquant_app.gui.export import Numbers
 from qtquant_app.gui.theme import tabular
+from qtquant_app.gui.widgets.export_menu import table_menu
 
 
 class MetricsTable(QTableWidget):
@@ -27,14 +29,17 @@ class MetricsTable(QTableWidget):
         self.setTabKeyNavigation(False)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._raw: dict[str, object] = {}
+        self.menu = table_menu(self, self.numbers, self.copy)
         self.horizontalHeader().hide()
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 4)
         self.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
         self.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
 
-    def set_rows(self, rows: Sequence[tuple[str, str]]) -> None:
-        """Shows `rows` of measure and value."""
+    def set_rows(self, rows: Sequence[tuple[str, str]], raw: Mapping[str, object] | None = None) -> None:
+        """Shows `rows` of measure and value. `raw` has the numbers behind the values, by measure, for files."""
+        self._raw = dict(raw or {})
         self.setRowCount(len(rows))
         for row, (measure, value) in enumerate(rows):
             self.setItem(row, 0, QTableWidgetItem(measure))
@@ -43,16 +48,14 @@ class MetricsTable(QTableWidget):
             self.setItem(row, 1, item)
         self.setFixedHeight(self.verticalHeader().defaultSectionSize() * len(rows) + 2 * self.frameWidth())
 
+    def numbers(self) -> Numbers:
+        """The measures and their values, for a file: in full where `set_rows` was given them."""
+        return ("Measure", "Value"), [(measure, self._raw.get(measure, text)) for measure, text in self.values.items()]
+
     @property
     def values(self) -> dict[str, str]:
         """What it shows, by measure."""
         return {self._cell(row, 0): self._cell(row, 1) for row in range(self.rowCount())}
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.matches(QKeySequence.StandardKey.Copy):
-            self.copy()
-        else:
-            super().keyPressEvent(event)
 
     def copy(self) -> None:
         """Puts the selected rows, or all where none is, on the clipboard: tabs between columns, one line a row."""

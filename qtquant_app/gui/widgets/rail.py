@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QVBoxLayout, QWidge
 from qtquant_app.gui.steps import Step, StepState
 from qtquant_app.gui.theme import GRID, Colors, colors, mixed
 from qtquant_app.gui.widgets.icons import SIDE, picture
+from qtquant_app.gui.widgets.marks import paint_mark
 from qtquant_app.gui.widgets.text import plain_tip
 
 WIDE = 44 * GRID
@@ -67,9 +68,7 @@ class StepButton(QAbstractButton):
         if wide:
             self._paint_words(painter, tones, mark)
         else:
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(mark)
-            painter.drawEllipse(QPointF(self.width() - 3.0 * GRID, 3.0 * GRID), 3, 3)
+            paint_mark(painter, QPointF(self.width() - 3.0 * GRID, 3.0 * GRID), self._state.tone, mark)
         painter.end()
 
     def _paint_ground(self, painter: QPainter, tones: Colors) -> None:
@@ -103,9 +102,7 @@ class StepButton(QAbstractButton):
         words = painter.fontMetrics().elidedText(self._state.words, Qt.TextElideMode.ElideMiddle, width - 3 * GRID)
         lower = QRectF(left + 3 * GRID, 7 * GRID, width - 3 * GRID, 4 * GRID)
         painter.drawText(lower, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, words)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(mark)
-        painter.drawEllipse(QPointF(left + GRID, lower.center().y() + 0.5), 3, 3)
+        paint_mark(painter, QPointF(left + GRID, lower.center().y() + 0.5), self._state.tone, mark)
 
 
 class Rail(QWidget):

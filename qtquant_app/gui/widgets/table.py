@@ -1,9 +1,9 @@
-"""A dense table: whole rows are chosen, columns sort, and what is chosen can be copied."""
+"""A dense table: whole rows are chosen, columns sort, what is chosen can be copied, and all of it saved."""
 
 from __future__ import annotations
 
 from PySide6.QtCore import QModelIndex, Qt
-from PySide6.QtGui import QGuiApplication, QKeySequence, QPalette, QResizeEvent, QShortcut
+from PySide6.QtGui import QGuiApplication, QPalette, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -13,6 +13,7 @@ from PySide6.QtWidgets import (
 
 from qtquant_app.gui.models.rows import RowsModel
 from qtquant_app.gui.theme import GRID, tabular
+from qtquant_app.gui.widgets.export_menu import table_menu
 from qtquant_app.gui.widgets.text import Text
 
 
@@ -43,8 +44,7 @@ class Table(QTableView):
         model.modelReset.connect(self._say_if_empty)
         self._size_rows()
         self._size_columns(model)
-        copy = QShortcut(QKeySequence.StandardKey.Copy, self, context=Qt.ShortcutContext.WidgetShortcut)
-        copy.activated.connect(self.copy_rows)
+        self.menu = table_menu(self, model.numbers, self.copy_rows)
 
     def copy_rows(self) -> None:
         """Puts the chosen rows, or all where none is, on the clipboard under their titles."""

@@ -43,8 +43,10 @@ def test_a_preview_and_a_run_agree_to_the_last_digit(tmp_path: Path, scheme: Sch
 
 def test_the_pictures_add_up_to_the_numbers(tmp_path: Path) -> None:
     shown = result(preview(open_checkpoint(small_llama(tmp_path / "m")), LAYER, SCHEMES[0], device="cpu"))
-    assert shown.error_map.shape == (64, 128) and shown.map_columns_per_cell == shown.map_rows_per_cell == 1
-    assert shown.error_map.max() == np.float32(shown.errors.max_error)
+    assert (
+        shown.picture.extreme.shape == (64, 128) and shown.picture.columns_per_cell == shown.picture.rows_per_cell == 1
+    )
+    assert shown.picture.extreme.max() == np.float32(shown.errors.max_error)
     assert shown.histogram_counts.sum() == shown.errors.weights == 64 * 128
     assert shown.channel_relative_error.shape == (64,) and shown.group_relative_error.shape == (4,)
     assert shown.channel_square_error.sum() == pytest.approx(shown.errors.square_error, rel=1e-12)
@@ -52,7 +54,7 @@ def test_the_pictures_add_up_to_the_numbers(tmp_path: Path) -> None:
     assert shown.error_histogram.sum() == shown.errors.weights
     worst = shown.worst_groups[0]
     assert worst.end - worst.first == 32 and worst.square_error == max(hot.square_error for hot in shown.worst_groups)
-    part = np.square(shown.error_map[worst.row, worst.first : worst.end], dtype=np.float64)
+    part = np.square(shown.picture.extreme[worst.row, worst.first : worst.end], dtype=np.float64)
     assert worst.square_error == pytest.approx(part.sum(), rel=1e-9)
     assert len(shown.levels) == 8 and (np.diff(shown.levels) > 0).all()
     assert shown.histogram_edges[0] == shown.weight_range[0] and shown.histogram_edges[-1] == shown.weight_range[1]
@@ -71,7 +73,7 @@ def test_a_layer_that_is_not_there_or_holds_nothing_is_refused(tmp_path: Path) -
 def test_a_tensor_that_a_run_keeps_is_shown_all_the_same(tmp_path: Path) -> None:
     checkpoint = open_checkpoint(small_llama(tmp_path / "m"))
     norm = result(preview(checkpoint, "model.norm", Scheme(group_size=16), device="cpu"))
-    assert norm.carried and norm.shape == (1, 64) and norm.error_map.shape == (1, 64)
+    assert norm.carried and norm.shape == (1, 64) and norm.picture.extreme.shape == (1, 64)
     embedding = result(preview(checkpoint, "model.embed_tokens", Scheme(group_size=16), device="cpu"))
     assert embedding.carried and embedding.errors.weights == checkpoint.by_name["model.embed_tokens.weight"].parameters
     assert not result(preview(checkpoint, LAYER, Scheme(), device="cpu")).carried
@@ -132,8 +134,8 @@ def test_a_sample_looks_at_some_rows_and_says_so(tmp_path: Path) -> None:
     assert exact.sampled == 0 and 500 < shown.sampled <= 1024 and shown.errors.weights == shown.sampled * 1024
     assert shown.errors.sqnr_db == pytest.approx(exact.errors.sqnr_db, abs=0.05)
     assert len(shown.channel_relative_error) == 4000 and shown.bytes == exact.bytes
-    step = shown.map_rows_per_cell
-    assert shown.error_map.shape == (-(-4000 // step), 1024)
+    step = shown.picture.rows_per_cell
+    assert shown.picture.extreme.shape == (-(-4000 // step), 1024)
     looked_at = step // 2
     assert (
         shown.channel_square_error[0] == exact.channel_square_error[looked_at] == shown.channel_square_error[step - 1]
@@ -178,7 +180,7 @@ def test_an_outlier_among_millions_shows_in_every_view_and_comes_first(tmp_path:
     ):
         for view in View:
             shown = result(preview(checkpoint, "model.layers.0.mlp.up_proj", scheme, view=view, device="cpu"))
-            cell = 1234 // shown.map_rows_per_cell, 2345 // shown.map_columns_per_cell
+            cell = 1234 // shown.picture.rows_per_cell, 2345 // shown.picture.columns_per_cell
             if view not in (View.RELATIVE, View.SATURATION, View.ZERO):
                 # where the error is rounded away at the outlier itself, the rest of its group still stands out
                 row = np.abs(shown.picture.extreme[cell[0]])

@@ -13,17 +13,16 @@ from qtquant_app.engine.warm import warm_up
 from qtquant_app.quant.kernels import fused, inspect, view
 for _ in warm_up(["BF16"]):
     pass
-made = [kernel.signatures for kernel in (fused.quantize_rows, fused.extremes_rows, inspect.count_rows, inspect.error_rows, view.view_rows)]
+kernels = (fused.quantize_rows, fused.extremes_rows, inspect.count_rows, inspect.error_rows, view.view_rows)
+made = [list(kernel.signatures) for kernel in kernels]
 assert all(len(signatures) == 1 for signatures in made), made
-import numpy, sys
-from pathlib import Path
+import sys
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.preview import preview
 from qtquant_app.engine.source import open_checkpoint
 for _ in preview(open_checkpoint("sample"), "model.layers.0.mlp.down_proj", Scheme(group_size=32), device="cpu"):
     pass
-again = [kernel.signatures for kernel in (fused.quantize_rows, fused.extremes_rows, inspect.count_rows, inspect.error_rows, view.view_rows)]
-assert again == made, "a preview had to compile more"
+assert [kernel.signatures for kernel in kernels] == made, "a preview had to compile more"
 assert "torch" not in sys.modules
 """
 

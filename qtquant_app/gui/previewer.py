@@ -1,0 +1,98 @@
+"""Previews as the window asks for them: a sample at once, then the exact one; only the newest request counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Signal
+
+from qtquant_app.core.checkpoint import Checkpoint
+from qtquant_app.core.errors import QtQuantError
+from qtquant_app.core.scheme import Scheme
+from qtquant_app.core.view import View
+from qtquant_app.gui.verbs import Verbs
+from qtquant_app.jobs.latest import Latest
+
+if TYPE_CHECKING:
+    from qtquant_app.engine.preview import Preview
+
+
+@dataclass(frozen=True)
+class Request:
+    """One tensor under one scheme, seen one way."""
+
+    checkpoint: Checkpoint
+    part: str
+    scheme: Scheme
+    format: str
+    view: View
+
+
+class Previewer(QObject):
+    """Answers the newest request in two steps, and keeps what the next answer can be made from."""
+
+    sampled = Signal(object)
+    """Preview from a sample of rows; none comes where the exact one takes no longer."""
+    exact = Signal(object)
+    """Preview."""
+    failed = Signal(object)
+    """QtQuantError."""
+
+    def __init__(self, verbs: Verbs, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._verbs = verbs
+        self._latest = Latest(self)
+        self._request: Request | None = None
+        self._known: tuple[Checkpoint, Preview] | None = None
+        self._latest.result.connect(self._take)
+        self._latest.failed.connect(self._fail)
+
+    @property
+    def request(self) -> Request | None:
+        """What is awaited or was answered last; None where nothing was asked or the request was withdrawn."""
+        return self._request
+
+    @property
+    def busy(self) -> bool:
+        return self._latest.busy
+
+    def ask(self, request: Request) -> None:
+        """Makes `request` the newest; a running answer is cancelled."""
+        self._request = request
+        self._submit(request, sample=True)
+
+    def cancel(self) -> None:
+        """Withdraws the request."""
+        self._request = None
+        self._latest.cancel()
+
+    def _submit(self, request: Request, *, sample: bool) -> None:
+        known = self._known[1] if self._known and self._known[0] is request.checkpoint else None
+        if known is not None and known.layer != request.part:
+            known = None
+        self._latest.submit(
+            self._verbs.preview(
+                request.checkpoint,
+                request.part,
+                request.scheme,
+                request.format,
+                view=request.view,
+                sample=sample,
+                known=known,
+            )
+        )
+
+    def _take(self, preview: Preview) -> None:
+        if self._request is None:
+            return
+        if preview.sampled:
+            self._submit(self._request, sample=False)
+            self.sampled.emit(preview)
+        else:
+            self._known = self._request.checkpoint, preview
+            self.exact.emit(preview)
+
+    def _fail(self, error: QtQuantError) -> None:
+        if self._request is not None:
+            self.failed.emit(error)

@@ -1,0 +1,15 @@
+"""No test reads or writes the caches of whoever runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the test's own for what scans remember."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("QTQUANT_CACHE", str(folder))
+    return folder
