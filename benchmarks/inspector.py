@@ -15,6 +15,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -83,6 +84,10 @@ class Paintings(QObject):
         if preview is not None:
             self.log.append((perf_counter(), preview.scheme, bool(preview.sampled)))
 
+    def painted(self, start: float, scheme: Scheme) -> bool:
+        """Whether an exact picture under `scheme` has been on screen since `start`."""
+        return self.since(start, scheme, exact=True) is not None
+
     def since(self, start: float, scheme: Scheme, *, exact: bool) -> float | None:
         """Milliseconds from `start` until a picture under `scheme` was on screen; None where there has been none yet."""
         found = (at for at, of, sample in self.log if at > start and of == scheme and not (exact and sample))
@@ -111,7 +116,7 @@ def answers(page: InspectPage, schemes: Sequence[Scheme], turns: int) -> Answers
         scheme, started = schemes[turn % len(schemes)], perf_counter()
         page.panel.editor.set_scheme(scheme)
         page.panel.scheme_changed.emit(scheme)
-        until(lambda scheme=scheme, start=started: paintings.since(start, scheme, exact=True) is not None, "a picture")
+        until(partial(paintings.painted, started, scheme), "a picture")
         first.append(paintings.since(started, scheme, exact=False) or 0.0)
         exact.append(paintings.since(started, scheme, exact=True) or 0.0)
     return Answers(first, exact)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
 
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import QtQuantError
@@ -16,6 +16,10 @@ from qtquant_app.jobs.latest import Latest
 
 if TYPE_CHECKING:
     from qtquant_app.engine.preview import Preview
+
+
+PAINTED_MS = 12
+"""The picture of the sample is painted before the exact answer takes every core."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class Previewer(QObject):
         self._latest = Latest(self)
         self._request: Request | None = None
         self._known: tuple[Checkpoint, Preview] | None = None
+        self._pause = QTimer(self, singleShot=True, interval=PAINTED_MS)
+        self._pause.timeout.connect(self._go_on)
         self._latest.result.connect(self._take)
         self._latest.failed.connect(self._fail)
 
@@ -55,16 +61,18 @@ class Previewer(QObject):
 
     @property
     def busy(self) -> bool:
-        return self._latest.busy
+        return self._latest.busy or self._pause.isActive()
 
     def ask(self, request: Request) -> None:
         """Makes `request` the newest; a running answer is cancelled."""
         self._request = request
+        self._pause.stop()
         self._submit(request, sample=True)
 
     def cancel(self) -> None:
         """Withdraws the request."""
         self._request = None
+        self._pause.stop()
         self._latest.cancel()
 
     def _submit(self, request: Request, *, sample: bool) -> None:
@@ -87,11 +95,15 @@ class Previewer(QObject):
         if self._request is None:
             return
         if preview.sampled:
-            self._submit(self._request, sample=False)
+            self._pause.start()
             self.sampled.emit(preview)
         else:
             self._known = self._request.checkpoint, preview
             self.exact.emit(preview)
+
+    def _go_on(self) -> None:
+        if self._request is not None:
+            self._submit(self._request, sample=False)
 
     def _fail(self, error: QtQuantError) -> None:
         if self._request is not None:

@@ -133,7 +133,7 @@ def _columns(digest: Callable[[], Digest | None], schemes: tuple[Scheme, ...]) -
         return flag_words(found.flags.get(name(at), ())) if found else ""
 
     return (
-        Column("Tensor", name, lambda at: _rank(digest(), at), "8.self_attn.q_proj.weight"),
+        Column("Tensor", name, lambda at: _rank(digest(), at), "ers.88.self_attn.q_proj.weight"),
         *(_scheme_column(digest, place, scheme) for place, scheme in enumerate(schemes)),
         Column("Odd", lambda at: f"{GLYPH} {flags(at)}" if flags(at) else "", flags, f"{GLYPH} extreme outliers"),
         Column("Kind", lambda at: _kind(scan(at)), lambda at: _kind(scan(at)), "embedding"),
