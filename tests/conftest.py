@@ -1,4 +1,4 @@
-"""No test reads or writes the caches of whoever runs it."""
+"""No test reads or writes the caches or the presets of whoever runs it."""
 
 from __future__ import annotations
 
@@ -12,4 +12,12 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     """A folder of the test's own for what scans remember."""
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("QTQUANT_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def own_config(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the test's own for the user's presets."""
+    folder = tmp_path_factory.mktemp("config")
+    monkeypatch.setenv("QTQUANT_CONFIG", str(folder))
     return folder

@@ -1,4 +1,4 @@
-"""Writes the format and method tables of README.md from the registries.
+"""Writes the format, method and preset tables of README.md from the registries.
 
 usage: python tools/tables.py        (rewrites README.md between its table markers)
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from qtquant_app.engine.presets import presets, reader_titles
 from qtquant_app.formats import registry as formats
 from qtquant_app.quant.methods import registry as methods
 
@@ -32,9 +33,20 @@ def method_table() -> str:
     return "\n".join(rows)
 
 
+def preset_table() -> str:
+    """The presets of the program, as Markdown."""
+    rows = ["| preset | for whom | bits per weight | loaded by |", "|---|---|---|---|"]
+    for entry in presets():
+        if entry.preset is not None and not entry.preset.own:
+            bits, readers = entry.preset.bits_per_weight, "; ".join(reader_titles(entry.preset))
+            rows.append(f"| `{entry.name}` | {entry.preset.audience} | {bits:g} | {readers} |")
+    return "\n".join(rows)
+
+
 def with_tables(text: str) -> str:
     """`text` with what stands between its markers made anew."""
-    for name, table in (("formats", format_table()), ("methods", method_table())):
+    tables = {"formats": format_table(), "methods": method_table(), "presets": preset_table()}
+    for name, table in tables.items():
         marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         text = marked.sub(lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text)  # type: ignore[misc]
     return text

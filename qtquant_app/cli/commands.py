@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from qtquant_app.cli import show
 
 if TYPE_CHECKING:
+    from qtquant_app.core.checkpoint import Checkpoint
     from qtquant_app.core.plan import Plan
+    from qtquant_app.core.runtimes import Finding
 
 
 def gui(options: Namespace) -> int:
@@ -35,7 +37,7 @@ def inspect(options: Namespace) -> int:
 
 def preview(options: Namespace) -> int:
     from qtquant_app.cli.progress import drive
-    from qtquant_app.cli.recipe import scheme_of
+    from qtquant_app.cli.recipe import scheme_for_layer
     from qtquant_app.core.view import View
     from qtquant_app.engine.picture import save_error_map
     from qtquant_app.engine.preview import preview as make_preview
@@ -43,7 +45,13 @@ def preview(options: Namespace) -> int:
 
     checkpoint = open_checkpoint(options.model)
     found = drive(
-        make_preview(checkpoint, options.layer, scheme_of(options), device=options.device, view=View(options.view))
+        make_preview(
+            checkpoint,
+            options.layer,
+            scheme_for_layer(options, checkpoint),
+            device=options.device,
+            view=View(options.view),
+        )
     )
     if options.png:
         save_error_map(found, Path(options.png))
@@ -78,11 +86,12 @@ def report(options: Namespace) -> int:
 def explain(options: Namespace) -> int:
     from qtquant_app.cli.explain import explanation
     from qtquant_app.cli.progress import drive
-    from qtquant_app.cli.recipe import scheme_of
+    from qtquant_app.cli.recipe import scheme_for_layer
     from qtquant_app.engine.explain import explain as explain_weight
     from qtquant_app.engine.source import open_checkpoint
 
-    checkpoint, scheme = open_checkpoint(options.model), scheme_of(options)
+    checkpoint = open_checkpoint(options.model)
+    scheme = scheme_for_layer(options, checkpoint)
     rows, columns = (options.row, options.row + 1), (options.column, options.column + 1)
     place = (options.layer, scheme, rows, columns)
     found = drive(explain_weight(checkpoint, *place, format=options.format, device=options.device))
@@ -91,12 +100,26 @@ def explain(options: Namespace) -> int:
 
 
 def plan(options: Namespace) -> int:
+    from qtquant_app.cli import budget
     from qtquant_app.engine.recipes import save_recipe
 
-    made = _plan(options)
+    mix = None
+    if budget.wanted(options):
+        mix, checkpoint = budget.best(options)
+        made = mix.plan
+    else:
+        made, checkpoint = _plan(options)
     if options.output:
         save_recipe(made.recipe, Path(options.output))
-    show.document(made.to_json()) if options.json else show.plan(made)
+    found = _findings(made, checkpoint, options)
+    if options.json:
+        document = made.to_json() | {"findings": [finding.to_json() for finding in found]}
+        show.document(document | {"budget": mix.to_json()} if mix else document)
+    else:
+        show.plan(made)
+        if mix:
+            budget.show_budget(mix, options.explain)
+        show.findings(found, options.runtime)
     return 0
 
 
@@ -107,7 +130,7 @@ def quantize(options: Namespace) -> int:
     from qtquant_app.engine.quantize import run
 
     check_output(Path(options.output), resume=options.resume, overwrite=options.overwrite)
-    made = _plan(options)
+    made, _ = _plan(options)
     wanted = RunOptions(options.output, options.verify, options.resume, options.overwrite)
     report = drive(run(made, wanted))
     show.document(report.to_json()) if options.json else show.report(report)
@@ -139,14 +162,32 @@ def methods(options: Namespace) -> int:
     return 0
 
 
-def _plan(options: Namespace) -> Plan:
+def presets(options: Namespace) -> int:
+    from qtquant_app.engine.presets import presets as listed
+
+    rows = [entry.to_json() for entry in listed()]
+    if options.json:
+        show.document({"presets": rows})
+    else:
+        show.presets(rows)
+    return 0
+
+
+def _findings(made: Plan, checkpoint: Checkpoint, options: Namespace) -> tuple[Finding, ...]:
+    from qtquant_app.engine.lint import lint
+
+    return lint(made, checkpoint, options.runtime, tensor_parallel=options.tensor_parallel)
+
+
+def _plan(options: Namespace) -> tuple[Plan, Checkpoint]:
     from qtquant_app.cli.recipe import recipe_of
     from qtquant_app.cli.units import parse_size
     from qtquant_app.engine.planner import make_plan
     from qtquant_app.engine.source import open_checkpoint
 
-    recipe = recipe_of(options)
     memory = parse_size(options.max_memory) if options.max_memory else None
     output = options.output if options.run is quantize else None
     checkpoint = open_checkpoint(options.model)
-    return make_plan(checkpoint, recipe, output=output, device=options.device, max_memory=memory, seed=options.seed)
+    recipe = recipe_of(options, checkpoint)
+    made = make_plan(checkpoint, recipe, output=output, device=options.device, max_memory=memory, seed=options.seed)
+    return made, checkpoint

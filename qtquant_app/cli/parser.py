@@ -7,14 +7,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from qtquant_app import __version__
-from qtquant_app.cli import commands
+from qtquant_app.cli import budget, commands
 from qtquant_app.core.errors import UsageError
+from qtquant_app.core.runtimes import RUNTIMES
 from qtquant_app.core.scheme import MAX_BITS, MIN_BITS
 from qtquant_app.core.view import View
 
 _MODEL = "a folder, a .safetensors/.bin/.pt file, a Hub id in the local cache, or `sample`"
 
-_TO_COME = frozenset({"presets", "evaluate", "audit", "upload"})
+_TO_COME = frozenset({"evaluate", "audit", "upload"})
 """Commands that a later version has; they must not be taken for a model to open."""
 
 
@@ -133,6 +134,17 @@ def _add_work(verbs: Any) -> None:
     plan = _verb(verbs, "plan", commands.plan, "what a run would do, exactly")
     plan.add_argument("model", metavar="MODEL", help=_MODEL)
     plan.add_argument("-o", "--output", metavar="RECIPE", help="save the recipe")
+    plan.add_argument(
+        "--runtime",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=f"check whether this reader loads it; repeatable: {', '.join(runtime.name for runtime in RUNTIMES)}",
+    )
+    plan.add_argument(
+        "--tensor-parallel", type=int, default=1, metavar="N", help="devices that a server shares the model out over"
+    )
+    budget.add_options(plan)
     _add_recipe(plan)
     quantize = _verb(verbs, "quantize", commands.quantize, "quantize, pack, verify and save")
     quantize.add_argument("model", metavar="MODEL", help=_MODEL)
@@ -149,6 +161,7 @@ def _add_work(verbs: Any) -> None:
 def _add_lists(verbs: Any) -> None:
     _verb(verbs, "formats", commands.formats, "the formats there are, and who reads them")
     _verb(verbs, "methods", commands.methods, "the methods there are, and what each needs")
+    _verb(verbs, "presets", commands.presets, "ready recipes: for whom, where they load, what they cost")
 
 
 def _add_recipe(verb: argparse.ArgumentParser) -> None:
@@ -162,6 +175,7 @@ def _add_recipe(verb: argparse.ArgumentParser) -> None:
 
 def _add_scheme(verb: argparse.ArgumentParser) -> None:
     scheme = verb.add_argument_group("scheme")
+    scheme.add_argument("--preset", metavar="NAME", help="start from one of `qtquant presets`; other options change it")
     scheme.add_argument("--bits", type=int, metavar=f"{MIN_BITS}..{MAX_BITS}")
     scheme.add_argument("--type", choices=("int", "float"))
     scheme.add_argument("--strategy", choices=("tensor", "channel", "group"))

@@ -6,8 +6,13 @@ from argparse import Namespace
 from dataclasses import replace
 from typing import Any
 
+from qtquant_app.core.checkpoint import Checkpoint
+from qtquant_app.core.errors import UsageError
+from qtquant_app.core.fitting import decided, fitted
+from qtquant_app.core.matrix import find
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scheme import Scheme
+from qtquant_app.engine.presets import find as find_preset
 from qtquant_app.engine.recipes import read_recipe
 
 _PARTS = ("bits", "type", "strategy", "group_size", "symmetric", "method", "activations")
@@ -24,12 +29,30 @@ def scheme_of(options: Namespace, base: Scheme | None = None) -> Scheme:
     return Scheme.from_json(given, base or Scheme())
 
 
-def recipe_of(options: Namespace) -> Recipe:
-    """The recipe of --recipe, if any, with what the other options change in it."""
-    recipe = read_recipe(options.recipe) if options.recipe else Recipe()
+def scheme_for_layer(options: Namespace, checkpoint: Checkpoint) -> Scheme:
+    """The scheme that the options spell for --layer, over what --preset gives that layer."""
+    if not options.preset:
+        return scheme_of(options)
+    recipe = fitted(find_preset(options.preset).recipe, checkpoint)
+    tensor = checkpoint.by_name.get(find(checkpoint, options.layer).source)
+    own = decided(recipe, tensor) if tensor is not None and tensor.quantizable else None
+    return scheme_of(options, own or recipe.default)
+
+
+def recipe_of(options: Namespace, checkpoint: Checkpoint) -> Recipe:
+    """The recipe of --recipe or --preset, if any, with what the other options change in it."""
+    recipe = _start(options, checkpoint)
     return replace(
         recipe,
         default=scheme_of(options, recipe.default),
         ignore=(*recipe.ignore, *(p for p in options.ignore if p not in recipe.ignore)),
         format=options.format or recipe.format,
     )
+
+
+def _start(options: Namespace, checkpoint: Checkpoint) -> Recipe:
+    if options.preset and options.recipe:
+        raise UsageError("--preset and --recipe are both whole recipes", hint="give one of them", code="usage")
+    if options.preset:
+        return fitted(find_preset(options.preset).recipe, checkpoint)
+    return read_recipe(options.recipe) if options.recipe else Recipe()

@@ -18,11 +18,12 @@ from qtquant_app.core.view import Place
 def remedies(options: Namespace) -> int:
     """Measures them and prints a row for each."""
     from qtquant_app.cli.progress import drive
-    from qtquant_app.cli.recipe import scheme_of
+    from qtquant_app.cli.recipe import scheme_for_layer
     from qtquant_app.engine.remedies import remedies as measure
     from qtquant_app.engine.source import open_checkpoint
 
-    checkpoint, scheme = open_checkpoint(options.model), scheme_of(options)
+    checkpoint = open_checkpoint(options.model)
+    scheme = scheme_for_layer(options, checkpoint)
     place = place_of(checkpoint, scheme, options)
     found = drive(measure(checkpoint, options.layer, scheme, place, format=options.format or "", device=options.device))
     layer = find(checkpoint, options.layer).name

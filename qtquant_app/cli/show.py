@@ -14,6 +14,7 @@ from qtquant_app.core.quantities import bytes_text, decibels, duration_text, fig
 from qtquant_app.core.report import RunReport, TensorReport, VerifyReport
 
 if TYPE_CHECKING:
+    from qtquant_app.core.runtimes import Finding
     from qtquant_app.engine.preview import Preview
 
 _WORST = 5
@@ -82,6 +83,36 @@ def plan(made: Plan) -> None:
         print(f"rule {printable(rule.pattern)}: {rule.matches} tensors, {bytes_text(rule.bytes)}")
     for warning in made.warnings:
         print(f"warning: {warning.text}")
+
+
+def findings(found: Sequence[Finding], runtimes: Sequence[str]) -> None:
+    """What the readers asked about make of a plan, the worst first."""
+    for finding in found:
+        version = f" ({finding.version})" if finding.version else ""
+        about = f" ({_some(finding.tensors)})" if finding.tensors else ""
+        print(f"{finding.severity}: {finding.reader}{version}: {printable(finding.text + about)}")
+        if finding.mend is not None:
+            print(f"  would help: {finding.does}")
+    silent = [name for name in dict.fromkeys(runtimes) if name not in {finding.runtime for finding in found}]
+    if silent:
+        print(f"nothing to say against {', '.join(silent)}")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{names[0]}{more}"
+
+
+def presets(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Each preset with what it costs and who loads it; below, for whom it is."""
+    for row in rows:
+        if row["available"]:
+            bits = row["bits_per_weight"]
+            table([(row["name"], row["title"], "" if bits is None else f"{bits:g} bits per weight")])
+            for text in (row["for"], row["cost"], f"Loaded by {', '.join(row['readers'])}." if row["readers"] else ""):
+                print(printable(f"  {text}")) if text else None
+        else:
+            print(printable(f"{row['name']} (not available: {row['reason']})"))
 
 
 def report(done: RunReport) -> None:

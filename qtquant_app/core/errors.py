@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 __all__ = [
     "DeviceError",
     "EvaluateError",
     "PlanError",
     "PublishError",
     "QtQuantError",
+    "RuleError",
+    "RuleFault",
     "SourceError",
     "UsageError",
     "VerifyError",
@@ -54,6 +59,37 @@ class PlanError(QtQuantError):
     """The plan is refused before any work: a shape, a pattern, a format's constraint, disk or memory."""
 
     exit_status = 2
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFault:
+    """What is wrong with one pattern of a recipe, and what would mend it."""
+
+    pattern: str
+    rule: int | None
+    """Which rule it is, from 0; None for an ignore pattern."""
+    text: str
+    hint: str
+    code: str
+    patterns: tuple[str, ...] = ()
+    """Patterns that could stand in its place."""
+    schemes: tuple[str, ...] = ()
+    """Labels of schemes that it could give instead."""
+    before: int | None = None
+    """The rule that it would have to stand before, to apply."""
+
+
+class RuleError(PlanError):
+    """The plan is refused because of rules or ignore patterns of the recipe: every one at fault is in `faults`."""
+
+    def __init__(self, faults: Sequence[RuleFault]) -> None:
+        first, *others = faults
+        more = f"; refused too: {', '.join(repr(fault.pattern) for fault in others)}" if others else ""
+        super().__init__(first.text + more, hint=first.hint, code=first.code)
+        self.faults = tuple(faults)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return RuleError, (self.faults,)
 
 
 class DeviceError(QtQuantError):

@@ -51,6 +51,11 @@ class Matrix(TensorInfo):
     def columns(self) -> int:
         return self.shape[1]
 
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row in the file."""
+        return self.nbytes // self.rows
+
 
 def part_of(name: str) -> tuple[str, int | None]:
     """(tensor, slice) of the name of a part: `experts.up_proj[3]`; the slice is None where none is named."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from fnmatch import translate
 from functools import lru_cache
+from glob import escape
 
 from qtquant_app.core.errors import UsageError
 
@@ -33,3 +34,8 @@ def matches(pattern: str, name: str) -> bool:
     """
     found = compiled(pattern)
     return (found.match(name) if pattern.startswith("re:") else found.fullmatch(name)) is not None
+
+
+def literal(name: str) -> str:
+    """The glob that names `name` and nothing else: brackets, stars and question marks mean themselves."""
+    return f"[r]{escape(name[1:])}" if name.startswith("re:") else escape(name)

@@ -52,6 +52,8 @@ class TensorPlan:
     bytes: int
     reason: str
     source_bytes: int
+    rule: int | None = None
+    """The rule of the recipe that decided it, from 0; None where something else did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,7 @@ def _tensor_json(tensor: TensorPlan) -> dict[str, Any]:
         "bytes": tensor.bytes,
         "reason": tensor.reason,
         "source_bytes": tensor.source_bytes,
+        "rule": tensor.rule,
     }
 
 

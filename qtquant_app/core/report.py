@@ -33,7 +33,8 @@ class ErrorSums:
         """Signal to quantization-noise ratio, 10 log10(sum w^2 / sum e^2), in dB; infinite where there is no error."""
         if self.square_error == 0:
             return inf
-        return 10 * log10(self.square_weight / self.square_error) if self.square_weight else -inf
+        ratio = self.square_weight / self.square_error  # 0 too where a dequantized weight overflows float32
+        return 10 * log10(ratio) if ratio else -inf
 
     @property
     def relative_error(self) -> float:
@@ -44,10 +45,10 @@ class ErrorSums:
 
     @property
     def cosine(self) -> float:
-        """Cosine between weights and dequantized weights; 1.0 for two zero vectors."""
+        """Cosine between weights and dequantized weights; 1.0 for two zero vectors, 0.0 where one is infinite."""
         norms = sqrt(self.square_weight * self.square_dequantized)
-        if norms == 0:
-            return 1.0 if self.square_weight == self.square_dequantized else 0.0
+        if norms in (0.0, inf):
+            return 1.0 if norms == 0 and self.square_weight == self.square_dequantized else 0.0
         dot = (self.square_weight + self.square_dequantized - self.square_error) / 2
         return max(-1.0, min(1.0, dot / norms))
 
@@ -65,10 +66,10 @@ class ErrorSums:
 
     def to_json(self) -> dict[str, float | None]:
         return {
-            "mse": self.mse,
+            "mse": finite(self.mse),
             "sqnr_db": finite(self.sqnr_db),
             "relative_error": finite(self.relative_error),
-            "max_error": self.max_error,
+            "max_error": finite(self.max_error),
             "cosine": self.cosine,
         }
 

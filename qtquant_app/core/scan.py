@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from math import sqrt
@@ -9,12 +10,13 @@ from typing import Any
 
 from qtquant_app.core.checkpoint import Kind
 from qtquant_app.core.report import ErrorSums, TensorReport, finite
+from qtquant_app.core.scan_reports import RecalledReports
 from qtquant_app.core.scheme import Scheme
 
 OUTLIER_SIGMAS = 6.0
 """A weight is an outlier where it lies further from the mean than so many standard deviations."""
 EXTREME = 100.0
-"""A tensor has extreme outliers where its largest |w| is more than so many times the root of its mean square."""
+"""A tensor has extreme outliers where its largest |w| is more than so many times the root mean square of the others."""
 RUN = 16
 """Weights in an aligned run of a row; a run of one value other than zero is a constant group."""
 
@@ -74,6 +76,13 @@ class TensorStats:
         """Largest |w|."""
         return max(abs(self.minimum), abs(self.maximum))
 
+    @property
+    def rest_rms(self) -> float:
+        """Root of the mean square of all weights but the largest: that one would hide itself among few."""
+        finite = self.weights - self.non_finite
+        rest = finite * (self.mean**2 + self.std**2) - self.peak**2
+        return sqrt(max(rest, 0.0) / (finite - 1)) if finite > 1 else self.peak
+
     def flags(self, rows: int) -> tuple[Flag, ...]:
         """What is odd, the gravest first, in a tensor of `rows` rows."""
         found: list[Flag] = []
@@ -89,7 +98,7 @@ class TensorStats:
             found.append(Flag.DEAD_CHANNELS)
         if self.constant_groups and rows > 1:
             found.append(Flag.CONSTANT_GROUPS)
-        if self.peak > EXTREME * self.rms:
+        if self.peak > EXTREME * self.rest_rms:
             found.append(Flag.OUTLIERS)
         return tuple(found)
 
@@ -108,7 +117,7 @@ class TensorScan:
     shape: tuple[int, ...]
     bytes: int
     stats: TensorStats
-    reports: tuple[TensorReport, ...] = ()
+    reports: Sequence[TensorReport] = ()
     """Its errors under each scheme of the scan that it can be quantized by, in the scan's order."""
     skipped: str = ""
     """Why there are no reports; empty where there are."""
@@ -119,6 +128,8 @@ class TensorScan:
 
     def report(self, scheme: Scheme) -> TensorReport | None:
         """Its errors under `scheme`."""
+        if isinstance(self.reports, RecalledReports):
+            return self.reports.under(scheme)
         return next((report for report in self.reports if report.scheme == scheme), None)
 
     def to_json(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +17,11 @@ from qtquant_app.core.patterns import matches
 from qtquant_app.core.report import ErrorSums, Mismatch, TensorReport
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.device import resolve
-from qtquant_app.engine.holder import holder
-from qtquant_app.engine.measure import chunks
+from qtquant_app.engine.holder import stored_bytes
+from qtquant_app.engine.measure import bytes_read, chunks
 from qtquant_app.engine.tools import Tools, open_tools
 from qtquant_app.formats import find as find_format
-from qtquant_app.quant.chunk import QuantizedChunk, Raw, RowErrors
+from qtquant_app.quant.chunk import QuantizedChunk, Raw, RowErrors, relative
 from qtquant_app.quant.kernels.inspect import ERROR_BINS, cell_errors, error_edges
 from qtquant_app.quant.methods import check as check_method
 
@@ -49,7 +49,7 @@ class Compared:
 
     def to_json(self) -> dict[str, Any]:
         """A row of `qtquant compare`; the histogram as pairs of where a bin begins and its count, empty ones left out."""
-        filled = np.flatnonzero(self.error_histogram[: ERROR_BINS - 8]).tolist()
+        filled = np.flatnonzero(self.error_histogram[: ERROR_BINS - 4]).tolist()  # the last four are no numbers
         begins = error_edges()
         return {
             "scheme": self.scheme.to_json(),
@@ -121,24 +121,24 @@ def compare(
 ) -> Generator[Event, None, Comparison]:
     """Quantizes each of `layers` under each of `schemes` in memory and adds up what is lost.
 
-    `format` says what the bytes are; another answers where it cannot hold a tensor. A tensor that cannot be measured is
-    left out of all rows and named. Raises UsageError where there is no such tensor or no scheme, and what `preview` raises
-    where no tensor can be measured.
+    `format` says what the bytes are; another answers where it cannot hold a tensor. A tensor with a weight that is not
+    finite is left out of all rows and named. Raises UsageError where there is no such tensor or no scheme, PlanError,
+    before any work, where no format can hold one of them under one of the schemes, SourceError where no tensor is left.
     """
     if not schemes or not layers:
         raise UsageError("there is nothing to compare", hint="name a tensor and a scheme", code="nothing")
     schemes, matrices = tuple(dict.fromkeys(schemes)), {m.name: m for m in (find(checkpoint, name) for name in layers)}
     for scheme in schemes:
         check_method(scheme)
-    first = next(iter(matrices.values()))
-    yield RunStarted(len(matrices), len(schemes) * sum(m.nbytes for m in matrices.values()))
+    stored = {(m.name, scheme): stored_bytes(m, scheme, format) for m in matrices.values() for scheme in schemes}
+    yield RunStarted(len(matrices), sum(bytes_read(m, scheme) for m in matrices.values() for scheme in schemes))
     found: dict[str, list[_One]] = {}
     refused: dict[str, QtQuantError] = {}
-    with open_tools(checkpoint, holder(first, schemes[0], format), resolve(device)) as tools:
+    with open_tools(checkpoint, find_format(format or DEFAULT_FORMAT), resolve(device)) as tools:
         yield StageChanged("quantize")
         for name, matrix in matrices.items():
             try:
-                found[name] = yield from _all_schemes(tools, matrix, schemes, format)
+                found[name] = yield from _all_schemes(tools, matrix, schemes, stored)
             except SourceError as error:
                 refused[name] = error
     if not found:
@@ -149,24 +149,23 @@ def compare(
 
 
 def _all_schemes(
-    tools: Tools, matrix: Matrix, schemes: Sequence[Scheme], format: str
+    tools: Tools, matrix: Matrix, schemes: Sequence[Scheme], stored: Mapping[tuple[str, Scheme], int]
 ) -> Generator[Event, None, list[_One]]:
     found = []
     for scheme in schemes:
-        found.append((yield from _one(tools, matrix, scheme, format)))
+        found.append((yield from _one(tools, matrix, scheme, stored[matrix.name, scheme])))
     return found
 
 
-def _one(tools: Tools, matrix: Matrix, scheme: Scheme, format: str) -> Generator[Event, None, _One]:
+def _one(tools: Tools, matrix: Matrix, scheme: Scheme, stored: int) -> Generator[Event, None, _One]:
     def take(raw: Raw, chunk: QuantizedChunk, start: int) -> tuple[RowErrors, NDArray[np.int64]]:
         return chunk.errors, cell_errors(raw, matrix.dtype, chunk, scheme, matrix.columns).counts
 
     found = yield from chunks(tools, matrix, scheme, take)
     rows = RowErrors.concat([errors for errors, _ in found])
-    stored = sum(s.nbytes for s in holder(matrix, scheme, format).stored(matrix, scheme))
     report = TensorReport(matrix.name, scheme, stored, rows.sums(matrix.columns))
     counts: NDArray[np.int64] = np.sum([counts for _, counts in found], axis=0, dtype=np.int64)
-    return _One(report, _relative(rows), counts, find_format(format or DEFAULT_FORMAT).refuses(matrix, scheme))
+    return _One(report, relative(rows.square_error, rows.square_weight), counts, tools.format.refuses(matrix, scheme))
 
 
 def _row(scheme: Scheme, ones: Sequence[_One]) -> Compared:
@@ -182,13 +181,6 @@ def _row(scheme: Scheme, ones: Sequence[_One]) -> Compared:
         tensors=tuple(one.report for one in ones),
         refusals=tuple(dict.fromkeys(one.refusal for one in ones if one.refusal)),
     )
-
-
-def _relative(rows: RowErrors) -> NDArray[np.float32]:
-    """||e|| / ||w|| of each row; 0 where there is neither."""
-    weight = np.where(rows.square_weight > 0, rows.square_weight, 1.0)
-    found: NDArray[np.float32] = np.sqrt(np.where(rows.square_weight > 0, rows.square_error / weight, 0.0)).astype("f4")
-    return found
 
 
 def _curve(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -22,7 +22,8 @@ from qtquant_app.engine.device import resolve
 from qtquant_app.engine.holder import holder
 from qtquant_app.engine.measure import checked_place
 from qtquant_app.engine.pipeline import ordered
-from qtquant_app.engine.tensor_work import located
+from qtquant_app.engine.tensor_work import extremes as all_extremes
+from qtquant_app.engine.tensor_work import fixed_for, located
 from qtquant_app.engine.tools import Tools, open_tools
 from qtquant_app.formats.base import Bytes
 from qtquant_app.quant.chunk import RAW_TYPES, Fixed, QuantizedChunk, Raw, as_float32, bits_of
@@ -58,14 +59,13 @@ def explain(
     checked_place(matrix, place)
     check_method(scheme)
     whole = scheme.strategy == "tensor"
-    yield RunStarted(1, (rows[1] - rows[0]) * matrix.nbytes // matrix.rows)
+    yield RunStarted(1, (rows[1] - rows[0]) * matrix.row_bytes + (matrix.nbytes if whole and not extremes else 0))
     chosen = "cpu" if device == "auto" else resolve(device)
     with open_tools(checkpoint, holder(matrix, scheme, format), chosen) as tools:
         fixed = None
         if whole:
-            extremes = extremes or (yield from _extremes(tools, matrix))
-            with located(matrix, 0):
-                fixed = tools.backend.fix(*extremes, matrix.dtype, scheme)
+            extremes = extremes or (yield from all_extremes(tools, matrix))
+            fixed = fixed_for(tools, matrix, scheme, extremes)
         worst: _Found | None = None
         for found in ordered(tools.pool, tools.window, _searches(tools, matrix, scheme, place, fixed)):
             yield ChunkDone(matrix.name, found.bytes)
@@ -86,19 +86,6 @@ class _Found:
     raw: Raw
     """[1, columns]."""
     chunk: QuantizedChunk
-
-
-def _extremes(tools: Tools, matrix: Matrix) -> Generator[Event, None, Extremes]:
-    def work(start: int, stop: int) -> tuple[int, Extremes]:
-        raw = tools.reader.rows(matrix, start, stop)
-        with located(matrix, start):
-            return raw.nbytes, tools.backend.extremes(raw, matrix.dtype)
-
-    low, high = np.inf, -np.inf
-    for nbytes, (lo, hi) in ordered(tools.pool, tools.window, (partial(work, *span) for span in tools.spans(matrix))):
-        low, high = min(low, lo), max(high, hi)
-        yield ChunkDone(matrix.name, nbytes)
-    return low, high
 
 
 def _searches(
@@ -127,7 +114,7 @@ def _search(
         error = np.abs(as_float32(raw[:, slice(*columns)], matrix.dtype) - restored)
     row, column = divmod(int(error.argmax()), columns[1] - columns[0])
     return _Found(
-        bytes=raw.nbytes,
+        bytes=matrix.row_bytes * (stop - start),
         error=float(error[row, column]),
         row=start + row,
         column=columns[0] + column,

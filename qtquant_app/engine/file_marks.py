@@ -22,14 +22,20 @@ class FileMarks:
     root: Path
     _marks: dict[str, Mark | None] = field(default_factory=dict)
     _settled: dict[str, bool] = field(default_factory=dict)
+    _begun: dict[str, hashlib._Hash | None] = field(default_factory=dict)
+    """The hash of each mark, to go on from."""
 
     def key(self, tensor: TensorInfo, words: str) -> bytes | None:
         """A key for the bytes of `tensor` in the file as it is now, read as `words` say; None where there is no file."""
-        mark = self._mark(tensor.file)
-        if mark is None:
+        if tensor.file not in self._begun:
+            mark = self._mark(tensor.file)
+            self._begun[tensor.file] = mark and hashlib.sha256(str(mark).encode("utf-8", "backslashreplace"))
+        begun = self._begun[tensor.file]
+        if begun is None:
             return None
-        facts = f"{mark} {tensor.offset} {tensor.nbytes} {tensor.dtype} {tensor.shape} {words}"
-        return hashlib.sha256(facts.encode("utf-8", "backslashreplace")).digest()
+        digest = begun.copy()
+        digest.update(f" {tensor.offset} {tensor.nbytes} {tensor.dtype} {tensor.shape} {words}".encode())
+        return digest.digest()
 
     def unchanged(self, tensor: TensorInfo) -> bool:
         """Whether the file of `tensor` still has the mark it had."""

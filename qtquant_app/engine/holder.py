@@ -21,3 +21,8 @@ def holder(tensor: TensorInfo, scheme: Scheme, name: str = "") -> Format:
         if not refusals[candidate]:
             return found
     raise PlanError(f"{tensor.name}: {refusals[names[0]]}", hint="choose another group size", code="format-constraint")
+
+
+def stored_bytes(tensor: TensorInfo, scheme: Scheme, name: str = "") -> int:
+    """What `tensor` takes in a file of its `holder`, to the byte. Raises PlanError where there is none."""
+    return sum(part.nbytes for part in holder(tensor, scheme, name).stored(tensor, scheme))

@@ -21,7 +21,7 @@ from qtquant_app.engine.holder import holder
 from qtquant_app.engine.pipeline import ordered
 from qtquant_app.engine.tensor_work import located
 from qtquant_app.engine.tools import Tools, open_tools
-from qtquant_app.quant.kernels.view import view_cells
+from qtquant_app.quant.kernels.view import Cells, view_cells
 
 if TYPE_CHECKING:
     from qtquant_app.engine.preview import Preview
@@ -58,14 +58,19 @@ def look(
     rows = _positions(known.channel_square_error if window.sort_rows else None, window.top, window.bottom)
     columns = _positions(known.column_square_error if window.sort_columns else None, window.left, window.right)
     down, across = cell_size(len(rows), window.cells_down), cell_size(len(columns), window.cells_across)
-    yield RunStarted(1, len(rows) * matrix.nbytes // matrix.rows)
+    yield RunStarted(1, len(rows) * matrix.row_bytes)
     work = _Work(matrix, scheme, window, columns, across, known)
-    extreme, total = [], []
+    extreme: list[NDArray[np.float32]] = []
+    total: list[NDArray[np.float64]] = []
     with open_tools(checkpoint, holder(matrix, scheme), resolve(device)) as tools:
-        for nbytes, high, sums in ordered(tools.pool, tools.window, _tasks(tools, work, rows, down)):
-            extreme.append(high)
-            total.append(sums)
-            yield ChunkDone(matrix.name, nbytes)
+        for start, count, (high, sums) in ordered(tools.pool, tools.window, _tasks(tools, work, rows, down)):
+            if start % down:  # the next rows of a cell that is more than a chunk
+                extreme[-1] = _larger(extreme[-1], high)
+                total[-1] = total[-1] + sums
+            else:
+                extreme.append(high)
+                total.append(sums)
+            yield ChunkDone(matrix.name, count * matrix.row_bytes)
     return Picture(
         window=window,
         rows=rows,
@@ -95,8 +100,15 @@ def mean_of(
         np.diff(np.append(np.arange(0, length, size), length))
         for length, size in ((rows, rows_per_cell), (columns, columns_per_cell))
     )
-    mean: NDArray[np.float32] = (total / np.outer(down, across)).astype(np.float32)
+    with np.errstate(over="ignore"):  # squares of the largest numbers are beyond float32
+        mean: NDArray[np.float32] = (total / np.outer(down, across)).astype(np.float32)
     return mean
+
+
+def _larger(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The value of the larger magnitude, the positive one of two."""
+    found: NDArray[np.float32] = np.where(np.abs(one) > np.abs(other), one, other)
+    return np.where(np.abs(one) == np.abs(other), np.maximum(one, other), found)
 
 
 def _positions(errors: NDArray[np.float64] | None, first: int, last: int) -> Positions:
@@ -117,21 +129,25 @@ class _Work:
 
 
 def _tasks(tools: Tools, work: _Work, rows: Positions, down: int) -> Iterator[Callable[[], Any]]:
-    step = max(1, CHUNK_BYTES // (work.matrix.nbytes // work.matrix.rows) // down) * down
-    for start in range(0, len(rows), step):
-        yield partial(_cells, tools, work, rows[start : start + step], down)
+    """Chunks of whole cells; where one cell is more than a chunk, chunks of a part of it."""
+    most = max(1, CHUNK_BYTES // work.matrix.row_bytes)
+    whole = max(down, most // down * down)
+    for first in range(0, len(rows), whole):
+        end = min(first + whole, len(rows))
+        step = whole if whole <= most else most
+        for start in range(first, end, step):
+            yield partial(_cells, tools, work, rows, start, min(start + step, end), down)
 
 
-def _cells(
-    tools: Tools, work: _Work, rows: Positions, down: int
-) -> tuple[int, NDArray[np.float32], NDArray[np.float64]]:
-    matrix, scheme = work.matrix, work.scheme
+def _cells(tools: Tools, work: _Work, every_row: Positions, start: int, stop: int, down: int) -> tuple[int, int, Cells]:
+    """(the first display position, how many, their cells)."""
+    matrix, scheme, rows = work.matrix, work.scheme, every_row[start:stop]
     raw = read_rows(tools, matrix, rows)
-    with located(matrix, int(rows[0])):
+    with located(matrix, rows):
         chunk = tools.backend.quantize(raw, matrix.dtype, scheme, tools.format.align, work.known.fixed)
     view = work.window.view
     cells = view_cells(raw, matrix.dtype, chunk, scheme, view, work.columns, down, work.columns_per_cell)
-    return raw.nbytes, *cells
+    return start, len(rows), cells
 
 
 def read_rows(tools: Tools, matrix: Matrix, rows: Positions) -> NDArray[Any]:

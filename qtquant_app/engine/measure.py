@@ -17,7 +17,7 @@ from qtquant_app.core.report import ErrorSums
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.core.view import Place
 from qtquant_app.engine.pipeline import ordered
-from qtquant_app.engine.tensor_work import fixed_parameters, located
+from qtquant_app.engine.tensor_work import extremes, fixed_for, located
 from qtquant_app.engine.tools import Tools
 from qtquant_app.quant.chunk import Backend, QuantizedChunk, Raw, RowErrors, as_float32
 
@@ -32,19 +32,26 @@ def chunks(
     `take` gets a chunk's weights, what became of them and its first row, in a thread of the pool; the weights are gone
     when it returns.
     """
-    fixed = fixed_parameters(tools, tensor, scheme) if scheme.strategy == "tensor" else None
+    fixed = None
+    if scheme.strategy == "tensor":
+        fixed = fixed_for(tools, tensor, scheme, (yield from extremes(tools, tensor)))
 
     def work(start: int, stop: int) -> tuple[int, T]:
         raw = tools.reader.rows(tensor, start, stop)
         with located(tensor, start):
             chunk = tools.backend.quantize(raw, tensor.dtype, scheme, tools.format.align, fixed)
-        return raw.nbytes, take(raw, chunk, start)
+        return tensor.row_bytes * (stop - start), take(raw, chunk, start)
 
     found = []
     for nbytes, taken in ordered(tools.pool, tools.window, (partial(work, *span) for span in tools.spans(tensor))):
         found.append(taken)
         yield ChunkDone(tensor.name, nbytes)
     return found
+
+
+def bytes_read(tensor: Matrix, scheme: Scheme) -> int:
+    """Bytes that `chunks` reads: all of the tensor, and once before where one scale serves all of it."""
+    return tensor.nbytes * (2 if scheme.strategy == "tensor" else 1)
 
 
 def whole_and_part(

@@ -29,17 +29,10 @@ class Pair:
     pictures: tuple[Picture, Picture]
     previews: tuple[Preview, Preview]
     """Of the whole tensor; a later window needs them."""
-
-    @property
-    def largest(self) -> float:
-        """The largest |e| of the whole tensor under either scheme: where the shared colours end."""
-        return max(preview.errors.max_error for preview in self.previews)
-
-    @property
-    def difference(self) -> NDArray[np.float32]:
-        """|e| under the first scheme less |e| under the second, of each cell: below zero where the first is better."""
-        one, other = self.pictures
-        return one.extreme - other.extreme
+    largest: float
+    """The largest |e| of the whole tensor under either scheme: where the shared colours end."""
+    difference: NDArray[np.float32]
+    """|e| under the first scheme less |e| under the second, of each cell: below zero where the first is better."""
 
 
 def pair(
@@ -68,4 +61,12 @@ def pair(
         left = yield from look(checkpoint, layer, schemes[0], window, previews[0], device=device)
         right = yield from look(checkpoint, layer, schemes[1], window, previews[1], device=device)
         pictures = (left, right)
-    return Pair(previews[0].layer, schemes, previews[0].shape, pictures, previews)
+    return Pair(
+        layer=previews[0].layer,
+        schemes=schemes,
+        shape=previews[0].shape,
+        pictures=pictures,
+        previews=previews,
+        largest=max(shown.errors.max_error for shown in previews),
+        difference=pictures[0].extreme - pictures[1].extreme,
+    )

@@ -9,31 +9,21 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 from qtquant_app.core.checkpoint import Checkpoint, Kind, TensorInfo
-from qtquant_app.core.errors import PlanError
-from qtquant_app.core.patterns import matches
+from qtquant_app.core.errors import PlanError, RuleError
 from qtquant_app.core.plan import OutFile, Plan, PlanWarning, RulePlan, TensorPlan
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.cost import estimate
 from qtquant_app.engine.device import resolve
 from qtquant_app.engine.layout import INDEX, Decision, index_text, lay_out
+from qtquant_app.engine.rules import Choice, choose, contradiction
 from qtquant_app.formats import Format, find
 from qtquant_app.quant.methods import check as check_method
 
 LOW_COVERAGE_PERCENT = 90.0
-
-_WHY_KEPT = {
-    Kind.HEAD: "an output head: kept unless a rule names it",
-    Kind.EMBEDDING: "an embedding",
-    Kind.NORM: "a norm",
-    Kind.BIAS: "a bias",
-    Kind.CONV: "a convolution",
-    Kind.OTHER: "not a linear layer",
-}
 
 
 def make_plan(
@@ -51,10 +41,11 @@ def make_plan(
     """
     _check_source(checkpoint)
     format, resolved = find(recipe.format), resolve(device)
-    decisions, reasons, rules = _decide(checkpoint, recipe)
-    _check(decisions, format, recipe)
+    choices = choose(checkpoint, recipe)
+    decisions = [Decision(tensor, c.scheme) for tensor, c in zip(checkpoint.tensors, choices, strict=True)]
+    _check(decisions, choices, format, recipe)
     files = lay_out(decisions, format)
-    tensors = _tensor_plans(decisions, reasons, files)
+    tensors = _tensor_plans(decisions, choices, files)
     _check_any(tensors, checkpoint)
     texts = _texts(checkpoint, format, tensors, files)
     copied = {name: (checkpoint.root / name).stat().st_size for name in checkpoint.carried_files}
@@ -79,7 +70,7 @@ def make_plan(
         peak_device_bytes=cost.device,
         disk_bytes=disk,
         seconds_estimate=cost.seconds,
-        rules=_rule_plans(rules, tensors),
+        rules=_rule_plans(recipe, tensors),
         warnings=(*format.warnings(checkpoint, tensors), *_coverage_warnings(tensors)),
         device=resolved,
         max_memory=max_memory,
@@ -87,103 +78,26 @@ def make_plan(
     )
 
 
-def _decide(checkpoint: Checkpoint, recipe: Recipe) -> tuple[list[Decision], list[str], dict[str, list[str]]]:
-    """A decision and its reason for every tensor, and the tensors that each rule decided."""
-    _check_patterns(checkpoint, recipe)
-    decided: dict[str, list[str]] = {rule.pattern: [] for rule in recipe.rules}
-    decisions, reasons = [], []
-    for tensor in checkpoint.tensors:
-        scheme, reason, pattern = _choose(tensor, recipe, bool(checkpoint.config.get("tie_word_embeddings")))
-        if pattern is not None:
-            decided[pattern].append(tensor.name)
-        decisions.append(Decision(tensor, scheme))
-        reasons.append(reason)
-    for rule in recipe.rules:
-        if not decided[rule.pattern]:
-            raise PlanError(
-                f"the rule {rule.pattern!r} never applies: earlier rules or ignore patterns take all it matches",
-                hint="move it up, or remove it",
-                code="shadowed-rule",
-            )
-    return decisions, reasons, decided
-
-
-def _choose(tensor: TensorInfo, recipe: Recipe, tied_head: bool) -> tuple[Scheme | None, str, str | None]:
-    if tensor.tied_to is not None:
-        return None, f"shares its bytes with {tensor.tied_to}", None
-    if not tensor.quantizable:
-        return None, _why_not(tensor), None
-    for pattern in recipe.ignore:
-        if matches(pattern, tensor.module):
-            return None, f"ignored by {pattern}", None
-    for rule in recipe.rules:
-        if matches(rule.pattern, tensor.module):
-            return _by_rule(tensor, rule.scheme, rule.pattern, tied_head)
-    if tensor.kind == Kind.HEAD:
-        return None, _WHY_KEPT[Kind.HEAD], None
-    return recipe.default, "the default scheme", None
-
-
-def _by_rule(
-    tensor: TensorInfo, scheme: Scheme | str, pattern: str, tied_head: bool
-) -> tuple[Scheme | None, str, str | None]:
-    if isinstance(scheme, str):
-        return None, f"kept by the rule {pattern}", pattern
-    if tensor.kind == Kind.HEAD and tied_head:
-        raise PlanError(
-            f"{tensor.name} is tied to the embedding, so the rule {pattern!r} cannot quantize it alone",
-            hint="leave it out of the rule, or untie the two when the model is saved",
-            code="tied-head",
-        )
-    return scheme, f"the rule {pattern}", pattern
-
-
-def _why_not(tensor: TensorInfo) -> str:
-    if tensor.kind in _WHY_KEPT and tensor.kind != Kind.HEAD:
-        return _WHY_KEPT[tensor.kind]
-    if tensor.kind == Kind.EXPERT and len(tensor.shape) == 3:
-        return "a fused stack of experts"
-    return f"{tensor.dtype} {list(tensor.shape)} is not a float matrix"
-
-
-def _check_patterns(checkpoint: Checkpoint, recipe: Recipe) -> None:
-    modules = [tensor.module for tensor in checkpoint.tensors if tensor.quantizable]
-    for pattern in (*recipe.ignore, *(rule.pattern for rule in recipe.rules)):
-        if any(matches(pattern, module) for module in modules):
-            continue
-        everything = {tensor.module for tensor in checkpoint.tensors}
-        if any(matches(pattern, module) for module in everything):
-            if pattern in recipe.ignore:
-                continue
-            raise PlanError(
-                f"the rule {pattern!r} matches only tensors that cannot be quantized",
-                hint="rules are for linear layers, experts and heads",
-                code="dead-rule",
-            )
-        raise PlanError(
-            f"the pattern {pattern!r} matches no module of {checkpoint.label}",
-            hint=_nearest(pattern, modules),
-            code="dead-rule",
-        )
-
-
-def _nearest(pattern: str, modules: Sequence[str]) -> str:
-    near = get_close_matches(pattern.removeprefix("re:"), modules, n=3, cutoff=0.4)
-    example = ", ".join(near or modules[:2])
-    return f"modules are named like {example}" if example else "the checkpoint has no linear layers"
-
-
-def _check(decisions: Iterable[Decision], format: Format, recipe: Recipe) -> None:
+def _check(decisions: Sequence[Decision], choices: Sequence[Choice], format: Format, recipe: Recipe) -> None:
+    """Refuses what the format or the method cannot do: under the default scheme at once, under rules with all of them named."""
     if not format.available:
         raise PlanError(f"the format {format.name} is not available here: {format.reason}", code="format")
-    for decision in decisions:
-        tensor, scheme = decision.tensor, decision.scheme
-        if scheme is None:
-            continue
-        check_method(scheme)
-        refusal = format.refuses(tensor, scheme)
-        if refusal:
-            raise PlanError(f"{tensor.name}: {refusal}", hint=_mend(tensor, scheme), code="format-constraint")
+    ruled: dict[int, list[TensorInfo]] = {}
+    for decision, choice in zip(decisions, choices, strict=True):
+        if choice.rule is not None:
+            ruled.setdefault(choice.rule, []).append(decision.tensor)
+        elif decision.scheme is not None:
+            _check_default(decision.tensor, decision.scheme, format)
+    faults = [contradiction(at, recipe, ruled[at], format) for at in sorted(ruled)]
+    if any(faults):
+        raise RuleError([fault for fault in faults if fault is not None])
+
+
+def _check_default(tensor: TensorInfo, scheme: Scheme, format: Format) -> None:
+    check_method(scheme)
+    refusal = format.refuses(tensor, scheme)
+    if refusal:
+        raise PlanError(f"{tensor.name}: {refusal}", hint=_mend(tensor, scheme), code="format-constraint")
 
 
 def _mend(tensor: TensorInfo, scheme: Scheme) -> str:
@@ -216,7 +130,7 @@ def _check_any(tensors: Sequence[TensorPlan], checkpoint: Checkpoint) -> None:
 
 
 def _tensor_plans(
-    decisions: Sequence[Decision], reasons: Sequence[str], files: Sequence[OutFile]
+    decisions: Sequence[Decision], choices: Sequence[Choice], files: Sequence[OutFile]
 ) -> tuple[TensorPlan, ...]:
     sizes: dict[str, int] = {}
     for file in files:
@@ -232,10 +146,11 @@ def _tensor_plans(
             action="keep" if d.scheme is None else "quantize",
             scheme=d.scheme,
             bytes=sizes.get(d.tensor.name, 0),
-            reason=reason,
+            reason=choice.reason,
             source_bytes=d.tensor.nbytes,
+            rule=choice.rule,
         )
-        for d, reason in zip(decisions, reasons, strict=True)
+        for d, choice in zip(decisions, choices, strict=True)
     )
 
 
@@ -256,9 +171,13 @@ def _bits_per_weight(tensors: Iterable[TensorPlan]) -> float:
     return round(8 * sum(tensor.bytes for tensor in quantized) / weights, 6) if weights else 0.0
 
 
-def _rule_plans(decided: dict[str, list[str]], tensors: Iterable[TensorPlan]) -> tuple[RulePlan, ...]:
-    sizes = {tensor.name: tensor.bytes for tensor in tensors}
-    return tuple(RulePlan(p, len(names), sum(sizes[n] for n in names)) for p, names in decided.items())
+def _rule_plans(recipe: Recipe, tensors: Iterable[TensorPlan]) -> tuple[RulePlan, ...]:
+    counts, sizes = [0] * len(recipe.rules), [0] * len(recipe.rules)
+    for tensor in tensors:
+        if tensor.rule is not None:
+            counts[tensor.rule] += 1
+            sizes[tensor.rule] += tensor.bytes
+    return tuple(RulePlan(r.pattern, n, size) for r, n, size in zip(recipe.rules, counts, sizes, strict=True))
 
 
 def _coverage_warnings(tensors: Sequence[TensorPlan]) -> tuple[PlanWarning, ...]:

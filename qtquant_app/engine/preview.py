@@ -19,9 +19,10 @@ from qtquant_app.engine.device import resolve
 from qtquant_app.engine.holder import holder
 from qtquant_app.engine.look import Picture, every, mean_of
 from qtquant_app.engine.pipeline import ordered
-from qtquant_app.engine.preview_work import Hot, Part, Weights, Work, extremes, fixed_for, hottest, parts
+from qtquant_app.engine.preview_work import Hot, Part, Weights, Work, extremes, hottest, parts
+from qtquant_app.engine.tensor_work import fixed_for
 from qtquant_app.engine.tools import open_tools
-from qtquant_app.quant.chunk import Fixed, RowErrors, as_float32
+from qtquant_app.quant.chunk import RAW_TYPES, Fixed, RowErrors, as_float32, bits_of, relative
 from qtquant_app.quant.methods import check as check_method
 
 
@@ -115,7 +116,7 @@ def preview(
     with open_tools(checkpoint, holder(matrix, scheme, format), resolve(device)) as tools:
         yield StageChanged("quantize")
         weights = _known_weights(known) if known else Weights.between((yield from extremes(tools, work)), bins)
-        fixed = fixed_for(tools, matrix, scheme, weights.range)
+        fixed = fixed_for(tools, matrix, scheme, weights.range) if scheme.strategy == "tensor" else None
         done = []
         for part in ordered(tools.pool, tools.window, parts(tools, work, fixed, weights)):
             done.append(part)
@@ -131,8 +132,6 @@ def _known_weights(known: Preview) -> Weights:
 def _assemble(work: Work, done: list[Part], weights: Weights, fixed: Fixed | None, stored: int) -> Preview:
     matrix, scheme = work.matrix, work.scheme
     errors = RowErrors.concat([part.errors for part in done])
-    scale = np.concatenate([as_float32(part.scale, matrix.dtype) for part in done])
-    zero = None if scheme.symmetric else np.concatenate([part.zero for part in done if part.zero is not None])
     counts = weights.counts
     if counts is None:
         counts = np.sum([part.counts for part in done if part.counts is not None], axis=0, dtype=np.int64)
@@ -151,15 +150,15 @@ def _assemble(work: Work, done: list[Part], weights: Weights, fixed: Fixed | Non
         histogram_edges=weights.edges,
         histogram_counts=counts,
         error_histogram=np.sum([part.error_counts for part in done], axis=0, dtype=np.int64),
-        levels=_levels(scheme, scale, zero),
+        levels=_levels(work, done),
         picture=_picture(work, done),
         channel_square_error=work.spread(errors.square_error),
-        channel_relative_error=work.spread(_ratio(errors.square_error, errors.square_weight)),
+        channel_relative_error=work.spread(relative(errors.square_error, errors.square_weight)),
         channel_square_weight=work.spread(errors.square_weight),
         channel_max_error=work.spread(errors.max_error),
         column_square_error=np.sum([part.column_error for part in done], axis=0),
         group_columns=work.group_columns,
-        group_relative_error=_ratio(
+        group_relative_error=relative(
             np.sum([part.cell_error for part in done], axis=0), np.sum([part.cell_weight for part in done], axis=0)
         ),
         worst_groups=hottest([hot for part in done for hot in part.hot]),
@@ -182,17 +181,16 @@ def _picture(work: Work, done: list[Part]) -> Picture:
     )
 
 
-def _levels(scheme: Scheme, scale: NDArray[np.float32], zero: NDArray[np.uint8] | None) -> NDArray[np.float32]:
-    """What each code stands for in the group whose scale is the median."""
-    flat = scale.reshape(-1)
-    middle = int(np.argpartition(flat, flat.size // 2)[flat.size // 2])
-    shift = scheme.levels // 2 if zero is None else int(zero.reshape(-1)[middle])
-    levels: NDArray[np.float32] = ((np.arange(scheme.levels) - shift) * flat[middle]).astype(np.float32)
+def _levels(work: Work, done: list[Part]) -> NDArray[np.float32]:
+    """What each code stands for in a group whose scale is the median; bits of numbers above zero are in their order."""
+    scheme, dtype = work.scheme, work.matrix.dtype
+    scales = np.concatenate([bits_of(part.scale).reshape(-1) for part in done])
+    middle = np.partition(scales, scales.size // 2)[scales.size // 2 : scales.size // 2 + 1]
+    shift = scheme.levels // 2
+    if not scheme.symmetric:
+        zeros = np.concatenate([part.zero.reshape(-1) for part in done if part.zero is not None])
+        shift = int(zeros[np.argmax(scales == middle)])
+    with np.errstate(over="ignore"):  # as a kernel does it: infinite where float32 ends
+        scale = as_float32(middle.view(RAW_TYPES[dtype]), dtype)
+        levels: NDArray[np.float32] = ((np.arange(scheme.levels) - shift) * scale).astype(np.float32)
     return levels
-
-
-def _ratio(error: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float32]:
-    """sqrt(error / weight); 0 where there is neither."""
-    safe = np.where(weight > 0, weight, 1.0)
-    ratio: NDArray[np.float32] = np.sqrt(np.where(weight > 0, error / safe, 0.0)).astype(np.float32)
-    return ratio

@@ -75,7 +75,7 @@ class Work:
 
     def spans(self, tools: Tools) -> Iterator[Positions]:
         """The rows looked at, a chunk at a time; no cell of the picture is cut."""
-        row_bytes = max(1, self.matrix.nbytes // self.matrix.rows)
+        row_bytes = self.matrix.row_bytes
         if self.sampled:
             step = max(1, _SAMPLE_CHUNK // row_bytes)
         else:
@@ -130,21 +130,13 @@ def extremes(tools: Tools, work: Work) -> Generator[Event, None, tuple[float, fl
     def chunk(rows: Positions) -> tuple[int, float, float]:
         raw = read_rows(tools, work.matrix, rows)
         with located(work.matrix, rows):
-            return raw.nbytes, *tools.backend.extremes(raw, work.matrix.dtype)
+            return work.matrix.row_bytes * len(rows), *tools.backend.extremes(raw, work.matrix.dtype)
 
     low, high = np.inf, -np.inf
     for nbytes, lo, hi in ordered(tools.pool, tools.window, (partial(chunk, rows) for rows in work.spans(tools))):
         low, high = min(low, lo), max(high, hi)
         yield ChunkDone(work.matrix.name, nbytes)
     return low, high
-
-
-def fixed_for(tools: Tools, matrix: Matrix, scheme: Scheme, extremes: tuple[float, float]) -> Fixed | None:
-    """The parameters of a whole tensor between `extremes`; None where each group has its own."""
-    if scheme.strategy != "tensor":
-        return None
-    with located(matrix, 0):
-        return tools.backend.fix(*extremes, matrix.dtype, scheme)
 
 
 def parts(tools: Tools, work: Work, fixed: Fixed | None, weights: Weights) -> Iterator[Callable[[], Part]]:
@@ -166,7 +158,7 @@ def _part(tools: Tools, work: Work, fixed: Fixed | None, weights: Weights, rows:
         raw, dtype, chunk, scheme, work.view, every(matrix.columns), down, work.columns_per_cell
     )
     return Part(
-        bytes=raw.nbytes,
+        bytes=matrix.row_bytes * len(rows),
         errors=chunk.errors,
         scale=chunk.scale,
         zero=chunk.zero,

@@ -15,8 +15,8 @@ from qtquant_app.core.report import ErrorSums
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.core.view import Place
 from qtquant_app.engine.device import resolve
-from qtquant_app.engine.holder import holder
-from qtquant_app.engine.measure import checked_place, whole_and_part
+from qtquant_app.engine.holder import holder, stored_bytes
+from qtquant_app.engine.measure import bytes_read, checked_place, whole_and_part
 from qtquant_app.engine.tools import open_tools
 from qtquant_app.formats import Format
 from qtquant_app.formats import find as find_format
@@ -51,15 +51,16 @@ def remedies(
     wanted = find_format(format or "compressed-tensors")
     steps = alternatives(scheme, tensor.columns, wanted.bits, methods.find(CLIP).strategies)
     steps = tuple(step for step in steps if _holds(tensor, step.scheme, wanted))
-    size = _stored(tensor, scheme, wanted)
-    yield RunStarted(1, (1 + len(steps) + _COMBINATIONS) * tensor.nbytes)
+    size = stored_bytes(tensor, scheme, wanted.name)
+    single = sum(bytes_read(tensor, tried) for tried in (scheme, *(step.scheme for step in steps)))
+    yield RunStarted(1, single + _COMBINATIONS * tensor.nbytes)
     with open_tools(checkpoint, wanted, resolve(device)) as tools:
         yield StageChanged("quantize")
         before = yield from whole_and_part(tools, tensor, scheme, place)
         sums: dict[Alternative, _Sums] = {}
         for step in steps:
             sums[step] = yield from whole_and_part(tools, tensor, step.scheme, place)
-        for both in _pairs(scheme, sums, before[1], lambda other: _stored(tensor, other, wanted) - size):
+        for both in _pairs(scheme, sums, before[1], lambda other: stored_bytes(tensor, other, wanted.name) - size):
             if not _holds(tensor, both.scheme, wanted):
                 continue
             sums[both] = yield from whole_and_part(tools, tensor, both.scheme, place)
@@ -88,15 +89,10 @@ def _holds(tensor: Matrix, scheme: Scheme, wanted: Format) -> bool:
     return True
 
 
-def _stored(tensor: Matrix, scheme: Scheme, wanted: Format) -> int:
-    """What the tensor takes in the file, to the byte."""
-    return sum(stored.nbytes for stored in holder(tensor, scheme, wanted.name).stored(tensor, scheme))
-
-
 def _remedy(
     tensor: Matrix, wanted: Format, title: str, scheme: Scheme, sums: _Sums, before: _Sums, size: int
 ) -> Remedy:
-    nbytes, refusal = _stored(tensor, scheme, wanted), wanted.refuses(tensor, scheme)
+    nbytes, refusal = stored_bytes(tensor, scheme, wanted.name), wanted.refuses(tensor, scheme)
     reason = _CARRIED if tensor.carried else f"{wanted.name}: {refusal}" if refusal else ""
     return Remedy(title, scheme, nbytes, nbytes - size, sums[1], gain(sums[1], before[1]), sums[0], reason)
 

@@ -73,23 +73,40 @@ def cached_scan(
     if file is None or not file.is_file():
         return None
     with ScanCache(file) as store, _uncollected():
-        subjects = _subjects(checkpoint, schemes, format)
-        _recall(subjects, store, FileMarks(checkpoint.root), resolve(device))
-        if not all(subject.complete for subject in subjects):
-            return None
-        tensors = tuple(subject.scan() for subject in subjects)
-    return ScanReport(checkpoint.label, format, schemes, tensors, len(tensors))
+        tensors = _recalled(checkpoint, schemes, format, store, resolve(device))
+    return ScanReport(checkpoint.label, format, schemes, tensors, len(tensors)) if tensors is not None else None
+
+
+def _recalled(
+    checkpoint: Checkpoint, schemes: Sequence[Scheme], format: str, store: ScanCache, device: str
+) -> tuple[TensorScan, ...] | None:
+    """All tensors out of the cache; None where one is not in it."""
+    subjects = _subjects(checkpoint, schemes, format)
+    _recall(subjects, store, FileMarks(checkpoint.root), device)
+    if not all(subject.complete for subject in subjects):
+        return None
+    found = []
+    subjects.reverse()
+    while subjects:
+        found.append(subjects.pop().scan())  # let go one by one: all at once would hold every thread for 0.1 s
+    return tuple(found)
 
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Pauses the search for garbage: it would look through a hundred thousand new values again and again, and find none."""
+    """Pauses the search for garbage: it would look through a hundred thousand new values again and again, and find none.
+
+    Freezing and thawing makes them old without a look at each: the first search afterwards would hold every thread for 0.2 s.
+    """
     paused = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if paused:
+            if not gc.get_freeze_count():
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
 
 

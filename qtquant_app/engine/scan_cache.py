@@ -13,10 +13,10 @@ import os
 import sqlite3
 import struct
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from time import time
 from typing import Self
@@ -24,17 +24,17 @@ from typing import Self
 from qtquant_app import __version__
 from qtquant_app.core.report import ErrorSums
 from qtquant_app.core.scan import TensorStats
+from qtquant_app.core.scan_reports import RECORD
 from qtquant_app.core.scheme import Scheme
 
 MAX_BYTES = 200_000_000
 """Beyond so much the oldest entries go."""
 
 _LAYOUT = 1
-_BATCH = 500
+_BATCH = 4000
 _SECONDS_PER_COMMIT = 2.0
 _BUSY_SECONDS = 2.0
 _STATS = struct.Struct("<2q5d5q")
-_SUMS = struct.Struct("<8s4d")
 _CHECK = 8
 
 _TABLES = """
@@ -43,12 +43,52 @@ create table if not exists hashes(key blob primary key, hash blob not null, at i
 """
 
 
+class PackedSums(MutableMapping[bytes, ErrorSums]):
+    """Error sums by `scheme_key`, as they came from the file: each is made when it is asked for."""
+
+    __slots__ = ("order", "records", "weights")
+
+    def __init__(self, weights: int, records: bytes) -> None:
+        self.weights = weights
+        self.records = records
+        """A RECORD each."""
+        self.order = tuple([records[start : start + 8] for start in range(0, len(records), RECORD.size)])
+        """The keys."""
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.order
+
+    def __getitem__(self, key: bytes) -> ErrorSums:
+        _, *sums = RECORD.unpack_from(self.records, self._start(key))
+        return ErrorSums(self.weights, *sums)
+
+    def __setitem__(self, key: bytes, sums: ErrorSums) -> None:
+        if key in self.order:
+            del self[key]
+        self.__init__(self.weights, self.records + _record(key, sums))  # type: ignore[misc]
+
+    def __delitem__(self, key: bytes) -> None:
+        start = self._start(key)
+        self.__init__(self.weights, self.records[:start] + self.records[start + RECORD.size :])  # type: ignore[misc]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.order)
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def _start(self, key: bytes) -> int:
+        if key not in self.order:
+            raise KeyError(key)
+        return RECORD.size * self.order.index(key)
+
+
 @dataclass(slots=True)
 class Known:
     """What is known of one content."""
 
     stats: TensorStats
-    sums: dict[bytes, ErrorSums] = field(default_factory=dict)
+    sums: MutableMapping[bytes, ErrorSums] = field(default_factory=dict)
     """By `scheme_key`."""
 
 
@@ -135,6 +175,7 @@ class ScanCache:
         if self._connection is None:
             return found
         try:
+            keys = sorted(keys)  # the file is in this order: each page is read once
             for start in range(0, len(keys), _BATCH):
                 part = keys[start : start + _BATCH]
                 marks = ",".join("?" * len(part))
@@ -173,10 +214,14 @@ def scheme_key(scheme: Scheme) -> bytes:
     return hashlib.sha256(repr(parts).encode()).digest()[:8]
 
 
-def content_key(content: bytes, dtype: str, shape: Sequence[int], backend: str) -> bytes:
+def content_key(content: bytes, dtype: str, shape: tuple[int, ...], backend: str) -> bytes:
     """The key of a row: the weights, what they are read as, who does the arithmetic, and how."""
-    facts = f"{dtype} {list(shape)} {backend} {arithmetic()}".encode()
-    return hashlib.sha256(content + facts).digest()
+    return hashlib.sha256(content + _facts(dtype, shape, backend)).digest()
+
+
+@lru_cache(maxsize=4096)
+def _facts(dtype: str, shape: tuple[int, ...], backend: str) -> bytes:
+    return f"{dtype} {list(shape)} {backend} {arithmetic()}".encode()
 
 
 @cache
@@ -263,8 +308,7 @@ def _packed(known: Known) -> bytes:
     numbers = (s.minimum, s.maximum, s.mean, s.std, s.kurtosis)
     counts = (s.outliers, s.zeros, s.dead_rows, s.dead_columns, s.constant_groups)
     parts = [_STATS.pack(s.weights, s.non_finite, *numbers, *counts)]
-    for key, e in known.sums.items():
-        parts.append(_SUMS.pack(key, e.square_error, e.square_weight, e.square_dequantized, e.max_error))
+    parts += [_record(key, sums) for key, sums in known.sums.items()]
     body = b"".join(parts)
     return hashlib.sha256(body).digest()[:_CHECK] + body
 
@@ -272,10 +316,13 @@ def _packed(known: Known) -> bytes:
 def _unpacked(blob: bytes) -> Known | None:
     """The inverse of `_packed`; None where the bytes are not what was written."""
     body = blob[_CHECK:]
-    if len(body) < _STATS.size or (len(body) - _STATS.size) % _SUMS.size:
+    if len(body) < _STATS.size or (len(body) - _STATS.size) % RECORD.size:
         return None
     if hashlib.sha256(body).digest()[:_CHECK] != blob[:_CHECK]:
         return None
     stats = TensorStats(*_STATS.unpack_from(body))
-    rows = _SUMS.iter_unpack(body[_STATS.size :])
-    return Known(stats, {key: ErrorSums(stats.weights, *sums) for key, *sums in rows})
+    return Known(stats, PackedSums(stats.weights, body[_STATS.size :]))
+
+
+def _record(key: bytes, sums: ErrorSums) -> bytes:
+    return RECORD.pack(key, sums.square_error, sums.square_weight, sums.square_dequantized, sums.max_error)

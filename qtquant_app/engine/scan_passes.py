@@ -17,7 +17,7 @@ from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.pipeline import ordered
 from qtquant_app.engine.scan_cache import Known, scheme_key
 from qtquant_app.engine.scan_subject import Subject
-from qtquant_app.engine.tensor_work import located
+from qtquant_app.engine.tensor_work import fixed_for, located
 from qtquant_app.engine.tools import Tools
 from qtquant_app.quant.chunk import Fixed, RowErrors
 from qtquant_app.quant.kernels.moments import Moments, outside
@@ -119,7 +119,7 @@ def _survey_tasks(tools: Tools, subject: Subject) -> Iterator[Callable[[], _Surv
 
 def _survey(tools: Tools, matrix: Matrix, start: int, stop: int) -> _Survey:
     raw = tools.reader.rows(matrix, start, stop)
-    nbytes = matrix.nbytes // matrix.rows * (stop - start)
+    nbytes = matrix.row_bytes * (stop - start)
     return _Survey(nbytes, hashlib.sha256(raw.data).digest(), Moments.of(raw, matrix.dtype))
 
 
@@ -149,8 +149,7 @@ def _fixed(tools: Tools, subject: Subject, scheme: Scheme, moments: Moments | No
         low, high = subject.known.stats.minimum, subject.known.stats.maximum
     else:
         raise ValueError(f"{subject.tensor.name} has not been looked at")
-    with located(subject.tensor, 0):
-        return tools.backend.fix(low, high, subject.tensor.dtype, scheme)
+    return fixed_for(tools, subject.tensor, scheme, (low, high))
 
 
 def _measure(
@@ -166,7 +165,7 @@ def _measure(
                 errors[scheme] = tools.backend.quantize(raw, matrix.dtype, scheme, tools.format.align, fixed).errors
         except SourceError as error:
             errors[scheme] = error.message
-    return subject, wanted, _Measured(matrix.nbytes // matrix.rows * (stop - start), outliers, errors)
+    return subject, wanted, _Measured(matrix.row_bytes * (stop - start), outliers, errors)
 
 
 def _conclude(subject: Subject, wanted: _Wanted, measured: Sequence[_Measured]) -> None:

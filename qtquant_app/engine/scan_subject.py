@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from qtquant_app.core.checkpoint import TensorInfo
 from qtquant_app.core.errors import QtQuantError
@@ -12,20 +11,13 @@ from qtquant_app.core.matrix import Matrix, matrix_of, slices
 from qtquant_app.core.quantities import plural, shape_text
 from qtquant_app.core.report import TensorReport
 from qtquant_app.core.scan import TensorScan, TensorStats
+from qtquant_app.core.scan_reports import RecalledReports, Size
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.holder import holder
-from qtquant_app.engine.scan_cache import Known, scheme_key
+from qtquant_app.engine.scan_cache import Known, PackedSums, scheme_key
 from qtquant_app.quant.methods import check as check_method
 
 _NOTHING = TensorStats(0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0, 0, 0, 0)
-
-
-class Size(NamedTuple):
-    """What a tensor takes under a scheme; `key` stands for the scheme in the cache, and is quick to look up."""
-
-    scheme: Scheme
-    key: bytes
-    bytes: int
 
 
 class Sizes:
@@ -34,10 +26,10 @@ class Sizes:
     def __init__(self, schemes: Iterable[Scheme], format: str) -> None:
         self._schemes = tuple(schemes)
         self._format = format
-        self._found: dict[object, tuple[tuple[Size, ...], str]] = {}
+        self._found: dict[object, tuple[tuple[Size, ...], str, tuple[bytes, ...]]] = {}
 
-    def of(self, tensor: TensorInfo) -> tuple[tuple[Size, ...], str]:
-        """Its sizes, in the order of the scan, and why there are none, if there are none."""
+    def of(self, tensor: TensorInfo) -> tuple[tuple[Size, ...], str, tuple[bytes, ...]]:
+        """Its sizes, in the order of the scan, why there are none, if there are none, and their keys."""
         # A layout looks at dtype, shape and kind; what it refuses, it refuses by name.
         key = (tensor.dtype, tensor.shape, tensor.kind)
         found = self._found.get(key)
@@ -45,7 +37,7 @@ class Sizes:
             found = self._found[key] = self._ask(tensor)
         return found
 
-    def _ask(self, tensor: TensorInfo) -> tuple[tuple[Size, ...], str]:
+    def _ask(self, tensor: TensorInfo) -> tuple[tuple[Size, ...], str, tuple[bytes, ...]]:
         sizes, refusals = [], []
         for scheme in self._schemes:
             try:
@@ -55,7 +47,7 @@ class Sizes:
                 refusals.append(error.message)
             else:
                 sizes.append(Size(scheme, scheme_key(scheme), sum(part.nbytes for part in stored)))
-        return tuple(sizes), "" if sizes or not refusals else refusals[0]
+        return tuple(sizes), "" if sizes or not refusals else refusals[0], tuple(size.key for size in sizes)
 
 
 @dataclass(slots=True)
@@ -67,6 +59,8 @@ class Subject:
     """Those of the schemes that it can take."""
     reason: str
     """Why there is no such scheme."""
+    keys: tuple[bytes, ...] = ()
+    """Of `sizes`, where there are any."""
     identity: bytes | None = None
     """What its file says of its bytes without being read."""
     content: bytes = b""
@@ -78,7 +72,8 @@ class Subject:
     @classmethod
     def of(cls, tensor: TensorInfo, sizes: Sizes) -> Subject:
         if tensor.quantizable:
-            return cls(tensor, *sizes.of(tensor))
+            taken, reason, keys = sizes.of(tensor)
+            return cls(tensor, taken, reason, keys)
         try:
             matrix_of(tensor)
         except QtQuantError as error:
@@ -95,9 +90,9 @@ class Subject:
         """Schemes whose errors are not known yet."""
         if self.known is None:
             return tuple(size.scheme for size in self.sizes)
-        if self.known.stats.non_finite:
-            return ()
         sums = self.known.sums
+        if self.known.stats.non_finite or self._as_remembered(sums):
+            return ()
         return tuple(size.scheme for size in self.sizes if size.key not in sums and size.scheme not in self.refusals)
 
     @property
@@ -108,13 +103,8 @@ class Subject:
         """All that was found. It must be complete."""
         if self.known is None:
             raise ValueError(f"{self.tensor.name} has not been looked at")
-        tensor, stats, sums = self.tensor, self.known.stats, self.known.sums
-        reports: list[TensorReport] = []
-        if not stats.non_finite:
-            refused = {scheme_key(scheme) for scheme in self.refusals}
-            for scheme, key, nbytes in self.sizes:
-                if key not in refused:
-                    reports.append(TensorReport(tensor.name, scheme, nbytes, sums[key]))
+        tensor, stats = self.tensor, self.known.stats
+        reports = self._reports(self.known) if self.sizes and not stats.non_finite else ()
         return TensorScan(
             name=tensor.name,
             module=tensor.module,
@@ -123,9 +113,21 @@ class Subject:
             shape=tensor.shape,
             bytes=tensor.nbytes,
             stats=stats,
-            reports=tuple(reports),
+            reports=reports,
             skipped="" if reports else self._why_skipped(stats),
         )
+
+    def _reports(self, known: Known) -> Sequence[TensorReport]:
+        name, sums = self.tensor.name, known.sums
+        if isinstance(sums, PackedSums) and self._as_remembered(sums):
+            return RecalledReports(name, known.stats.weights, self.sizes, sums.records)
+        refused = {scheme_key(scheme) for scheme in self.refusals}
+        found = ((size, sums[size.key]) for size in self.sizes if size.key not in refused)
+        return tuple(TensorReport(name, size.scheme, size.bytes, errors) for size, errors in found)
+
+    def _as_remembered(self, sums: object) -> bool:
+        """Whether the cache had just these schemes, in this order: what it said can be handed on as it is."""
+        return isinstance(sums, PackedSums) and sums.order == self.keys
 
     def _why_skipped(self, stats: TensorStats) -> str:
         if stats.non_finite and self.sizes:

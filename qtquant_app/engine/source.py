@@ -89,7 +89,7 @@ def _locate(path: Path, label: str) -> tuple[Path, list[str]]:
         return path.parent, [path.name]
     if path.is_dir():
         return path, _weight_files(path, label)
-    cached = _cached_on_hub(label)
+    cached = cached_on_hub(label)
     if cached is not None:
         return cached, _weight_files(cached, label)
     raise SourceError(
@@ -229,7 +229,8 @@ def _carried(root: Path, weights: list[str]) -> tuple[str, ...]:
     return tuple(sorted(carried))
 
 
-def _cached_on_hub(label: str) -> Path | None:
+def cached_on_hub(label: str) -> Path | None:
+    """The folder of a Hub id, `org/name[@revision]`, in the local cache; None where there is none."""
     name, _, revision = label.partition("@")
     if name.count("/") != 1 or name.startswith((".", "/", "~")) or not all(name.split("/")):
         return None

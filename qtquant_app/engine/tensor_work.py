@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from qtquant_app.core.checkpoint import TensorInfo
 from qtquant_app.core.errors import SourceError
+from qtquant_app.core.events import ChunkDone
 from qtquant_app.core.plan import OutFile, OutTensor, Role
 from qtquant_app.core.report import ErrorSums
 from qtquant_app.core.scheme import Scheme
@@ -42,23 +43,42 @@ def quantize_pieces(
     tools: Tools, out: OutputFolder, tensor: TensorInfo, scheme: Scheme, places: Places
 ) -> Iterator[Callable[[], Piece]]:
     """The work that quantizes `tensor` into its place, a chunk of rows at a time."""
-    fixed = fixed_parameters(tools, tensor, scheme) if scheme.strategy == "tensor" else None
+    fixed = (yield from _find_fixed(tools, tensor, scheme)) if scheme.strategy == "tensor" else None
     file, codes = places["codes"]
     for start, stop in tools.spans(tensor):
         yield partial(_quantize_rows, tools, out, tensor, scheme, file.name, codes, start, stop, fixed)
 
 
-def fixed_parameters(tools: Tools, tensor: TensorInfo, scheme: Scheme) -> Fixed:
-    """The one scale and zero point of a whole tensor, from the extremes of all its chunks."""
+def _find_fixed(tools: Tools, tensor: TensorInfo, scheme: Scheme) -> Generator[Callable[[], Piece], None, Fixed]:
+    """The one scale and zero point of all of `tensor`; hands out work of no bytes, so that it can be stopped at every chunk."""
+    chunks = extremes(tools, tensor)
+    while True:
+        try:
+            next(chunks)
+        except StopIteration as end:
+            return fixed_for(tools, tensor, scheme, end.value)
+        yield partial(Piece, tensor, 0, last=False)
 
-    def extremes(start: int, stop: int) -> tuple[float, float]:
+
+def extremes(tools: Tools, tensor: TensorInfo) -> Generator[ChunkDone, None, tuple[float, float]]:
+    """The smallest and the largest weight of all of `tensor`, a chunk of rows at a time."""
+
+    def chunk(start: int, stop: int) -> tuple[int, float, float]:
         with located(tensor, start):
-            return tools.backend.extremes(tools.reader.rows(tensor, start, stop), tensor.dtype)
+            found = tools.backend.extremes(tools.reader.rows(tensor, start, stop), tensor.dtype)
+        return tensor.nbytes // tensor.shape[0] * (stop - start), *found
 
-    tasks = (partial(extremes, start, stop) for start, stop in tools.spans(tensor))
-    found = list(ordered(tools.pool, tools.window, tasks))
+    low, high = np.inf, -np.inf
+    for nbytes, lo, hi in ordered(tools.pool, tools.window, (partial(chunk, *span) for span in tools.spans(tensor))):
+        low, high = min(low, lo), max(high, hi)
+        yield ChunkDone(tensor.name, nbytes)
+    return low, high
+
+
+def fixed_for(tools: Tools, tensor: TensorInfo, scheme: Scheme, between: tuple[float, float]) -> Fixed:
+    """The one scale and zero point of a whole tensor whose smallest and largest weight are `between`."""
     with located(tensor, 0):
-        return tools.backend.fix(min(lo for lo, _ in found), max(hi for _, hi in found), tensor.dtype, scheme)
+        return tools.backend.fix(*between, tensor.dtype, scheme)
 
 
 def _quantize_rows(

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterable
 import numpy as np
 
 from qtquant_app.core.events import ChunkDone, Event
+from qtquant_app.core.matrix import WORKED
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.core.view import View
 from qtquant_app.quant.chunk import RAW_TYPES
@@ -16,9 +17,9 @@ from qtquant_app.quant.kernels.view import view_cells
 
 
 def warm_up(dtypes: Iterable[str]) -> Generator[Event, None, None]:
-    """Runs every kernel that a preview needs once, on a few weights of each of `dtypes`; others are passed over."""
+    """Runs every kernel that a preview needs once, on a few weights of what each of `dtypes` is worked in."""
     backend, scheme = CpuBackend(), Scheme(group_size=16)
-    for dtype in dtypes:
+    for dtype in dict.fromkeys(WORKED.get(stored, stored) for stored in dtypes):
         if dtype not in RAW_TYPES:
             continue
         raw = np.ones((2, 32), np.float32).astype(RAW_TYPES[dtype])

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
 from qtquant_app.core.dtypes import ITEM_BITS, nbytes
 from qtquant_app.core.errors import UsageError
+from qtquant_app.core.facts import Facts, facts_of, looked_at
 from qtquant_app.core.placement import Placement, Slot
 from qtquant_app.core.plan import PlanWarning, Role, TensorPlan
+from qtquant_app.core.runtimes import warned
 from qtquant_app.core.scheme import Scheme
 
 Bytes = NDArray[np.uint8]
@@ -113,8 +115,21 @@ class Format(ABC):
         """The `quantization_config` of config.json."""
 
     def warnings(self, checkpoint: Checkpoint, tensors: Sequence[TensorPlan]) -> tuple[PlanWarning, ...]:
-        """What readers of this format will trip over."""
-        return ()
+        """What readers of this format will trip over, whichever of them it is for."""
+        looked, apart = looked_at(tensors), self.taken_apart(checkpoint, tensors)
+        facts: dict[str, list[Facts]] = {}
+        found = []
+        for runtime, trap in warned(self.name):
+            if runtime.name not in facts:
+                facts[runtime.name] = facts_of(looked, runtime.sharing(), apart)
+            caught = trap.caught(looked, facts[runtime.name])
+            if caught:
+                found.append(PlanWarning(trap.code, trap.sentence(caught[0].module)))
+        return tuple(found)
+
+    def taken_apart(self, checkpoint: Checkpoint, tensors: Sequence[TensorPlan]) -> frozenset[str]:
+        """Modules whose weight a reader takes apart, or puts together with others, while loading."""
+        return frozenset()
 
     def to_json(self) -> dict[str, Any]:
         """The row of `qtquant formats`."""

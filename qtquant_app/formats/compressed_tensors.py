@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from qtquant_app.core.checkpoint import Checkpoint, Kind, TensorInfo
 from qtquant_app.core.placement import Placement, Slot
-from qtquant_app.core.plan import PlanWarning, Role, TensorPlan
+from qtquant_app.core.plan import Role, TensorPlan
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.formats.base import (
     Bytes,
@@ -130,75 +130,8 @@ class CompressedTensors(Format):
             "transform_config": {},
         }
 
-    def warnings(self, checkpoint: Checkpoint, tensors: Sequence[TensorPlan]) -> tuple[PlanWarning, ...]:
-        schemes = {tensor.scheme for tensor in tensors if tensor.scheme is not None}
-        found = [PlanWarning(code, text) for code, text, applies in _TRIPS if any(applies(s) for s in schemes)]
-        if len(schemes) > 1 and not all(scheme.symmetric for scheme in schemes):
-            found.append(_MIXED_ASYMMETRIC)
-        experts = [t for t in tensors if t.kind == Kind.EXPERT and len(t.shape) == 2]
-        found += [
-            PlanWarning(code, text) for code, text, applies in _EXPERT_TRIPS if applies([t.scheme for t in experts])
-        ]
-        converted = _names(checkpoint, tensors).converted
-        packed = [
-            t for t in tensors if t.scheme is not None and t.scheme.activations == "none" and t.kind != Kind.EXPERT
-        ]
-        split = [t.module for t in packed if t.module in converted]
-        if split:
-            text = f"transformers takes {split[0]} apart while loading, {_APART}"
-            found.append(PlanWarning("split-projections", text))
-        return tuple(found)
-
-
-_TRIPS = (
-    (
-        "asymmetric",
-        "transformers loads asymmetric weights only with `dequantize` set, as CompressedTensorsConfig(dequantize=True)"
-        " or in config.json (compressed-tensors 0.18 to 0.20); vLLM loads them as they are",
-        lambda scheme: not scheme.symmetric,
-    ),
-    (
-        "odd-width",
-        "3, 5, 6 and 7 bits need compressed-tensors 0.18 or newer: older readers refuse them or decode them wrongly",
-        lambda scheme: scheme.bits in (3, 5, 6, 7),
-    ),
-    (
-        "per-tensor",
-        "vLLM reads packed weights per group or per channel only, not one scale per tensor",
-        lambda scheme: scheme.strategy == "tensor" and scheme.activations == "none",
-    ),
-)
-
-_MIXED_ASYMMETRIC = PlanWarning(
-    "asymmetric-mixed",
-    "with `dequantize`, transformers 5.23 decodes every layer by one scheme, so asymmetric weights among several schemes"
-    " fail or come out wrong there; vLLM loads them as they are",
-)
-
-_APART = "and cannot do so where it is packed; ignore it, or use 8-bit activations, which are not packed"
-
-_EXPERT_TRIPS: tuple[tuple[str, str, Callable[[list[Scheme | None]], bool]], ...] = (
-    (
-        "asymmetric-experts",
-        "transformers 5.23 does not load asymmetric experts; vLLM does, and symmetric ones load in both",
-        lambda schemes: any(scheme is not None and not scheme.symmetric for scheme in schemes),
-    ),
-    (
-        "int8-experts",
-        "transformers 5.23 does not load experts with 8-bit activations; vLLM does",
-        lambda schemes: any(scheme is not None and scheme.activations == "int8" for scheme in schemes),
-    ),
-    (
-        "mixed-experts",
-        "transformers 5.23 decodes all experts by one scheme, so those of other schemes come out wrong there",
-        lambda schemes: len({scheme for scheme in schemes if scheme is not None}) > 1,
-    ),
-    (
-        "kept-experts",
-        "transformers 5.23 does not load experts that stay in float in a compressed-tensors checkpoint; vLLM does",
-        lambda schemes: None in schemes,
-    ),
-)
+    def taken_apart(self, checkpoint: Checkpoint, tensors: Sequence[TensorPlan]) -> frozenset[str]:
+        return _names(checkpoint, tensors).converted
 
 
 def _words(codes: int, bits: int) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from qtquant_app.core.checkpoint import Checkpoint
-from qtquant_app.core.errors import QtQuantError
+from qtquant_app.core.errors import PlanError, QtQuantError
 from qtquant_app.core.events import ChunkDone, Event, RunStarted
 from qtquant_app.core.quantities import plural, share_text
 from qtquant_app.core.scheme import Scheme
@@ -40,6 +40,12 @@ class Comparer(QObject):
         self._figures: dict[Key, Compared] = {}
         self._left_out: dict[tuple[str, ...], str] = {}
         """Why some of the tensors are in no figure."""
+        self._refused: dict[Key, str] = {}
+        """Why a scheme can have no figures over these tensors."""
+        self._keys: tuple[Key, ...] = ()
+        """All that figures are shown of."""
+        self._singly = False
+        """One scheme at a time: one of them was refused, and it takes the others along."""
         self._checkpoint: Checkpoint | None = None
         self._wanted: tuple[Key, ...] = ()
         self._asked: tuple[Key, ...] = ()
@@ -67,25 +73,34 @@ class Comparer(QObject):
         """What was measured; None where it was not."""
         return self._figures.get(key)
 
+    def why_not(self, key: Key) -> str:
+        """Why there are no figures and will be none; empty where there may be."""
+        return self._refused.get(key, "")
+
     def text(self, layers: tuple[str, ...]) -> str:
         """How the measuring stands, in a line."""
         if not self._asked:
             left_out = self._left_out.get(layers, "")
-            return self._note or (f"Left out: {left_out}" if left_out else "")
+            whys = [f"{key[1].label}: {self._refused[key]}" for key in self._keys if key in self._refused]
+            return self._note or (f"Left out: {left_out}" if left_out else "; ".join(whys))
         part = f": {share_text(*self._progress, digits=0)}" if self._progress[1] else ""
         return f"Measuring {plural(len(self._asked), 'scheme')} over {plural(len(layers), 'tensor')}{part}"
 
     def forget(self) -> None:
-        """Drops all figures: they are of one checkpoint."""
+        """Drops all figures, and those that are being measured: they are of one checkpoint."""
+        self.rest()
         self._figures.clear()
         self._left_out.clear()
+        self._refused.clear()
 
     def want(self, checkpoint: Checkpoint | None, keys: tuple[Key, ...]) -> None:
         """Measures those of `keys`, all over the same tensors, that have no figures, once the choices rest."""
         self._checkpoint = checkpoint
-        self._wanted = tuple(key for key in keys if key not in self._figures)
+        self._keys = keys
+        self._wanted = tuple(key for key in keys if key not in self._figures and key not in self._refused)
         if not self._wanted or self._halted or checkpoint is None:
             self.rest()
+            self._singly = False
         elif self._wanted != self._asked:
             self._timer.start()
         self.changed.emit()
@@ -109,7 +124,7 @@ class Comparer(QObject):
     def _ask(self) -> None:
         if self._checkpoint is None or not self._wanted:
             return
-        self._asked, self._note, self._progress = self._wanted, "", (0, 0)
+        self._asked, self._note, self._progress = self._wanted[: 1 if self._singly else None], "", (0, 0)
         layers, _, format = self._asked[0]
         schemes = tuple(scheme for _, scheme, _ in self._asked)
         self.latest.submit(self._verbs.compare(self._checkpoint, layers, schemes, format))
@@ -129,6 +144,13 @@ class Comparer(QObject):
             self.found.emit()
 
     def _fail(self, error: QtQuantError) -> None:
-        self._asked, self._halted = (), True
+        asked, self._asked = self._asked, ()
+        if isinstance(error, PlanError) and (self._singly or len(asked) > 1):
+            if self._singly and asked:
+                self._refused[asked[0]] = error.message
+            self._singly = True
+            self.found.emit()
+            return
+        self._halted = True
         self._note = f"{sentence_case(error.message)}. {sentence_case(window_hint(error))}."
         self.changed.emit()

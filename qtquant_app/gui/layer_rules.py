@@ -1,13 +1,13 @@
-"""A scheme for one layer, as a rule of the recipe."""
+"""A scheme for one layer or for many, as a rule of the recipe."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from glob import escape
 from typing import Literal
 
 from qtquant_app.core.checkpoint import Kind, TensorInfo
+from qtquant_app.core.pattern_writing import pattern_for
 from qtquant_app.core.patterns import matches
 from qtquant_app.core.recipe import Recipe, Rule
 from qtquant_app.core.scheme import Scheme
@@ -52,18 +52,61 @@ def why_no_rule(recipe: Recipe, tensor: TensorInfo | None, scheme: Scheme | Lite
     return ""
 
 
-def with_layer_rule(recipe: Recipe, module: str, scheme: Scheme | Literal["keep"], modules: Iterable[str]) -> Recipe:
-    """`recipe` with a rule that gives `module` this scheme, or keeps it as it is.
+def why_no_rule_for(recipe: Recipe, tensors: Iterable[TensorInfo], scheme: Scheme | Literal["keep"]) -> str:
+    """Why a rule for all of `tensors` would do nothing; empty where it would do something for one of them."""
+    why = why_no_rule(recipe, None, scheme)
+    for tensor in tensors:
+        why = why_no_rule(recipe, tensor, scheme)
+        if not why:
+            return ""
+    return why
 
-    It comes last, or before the first rule that would take the module away from it. Rules for this module alone, among
-    `modules`, would never apply again: they go.
+
+def with_layer_rule(recipe: Recipe, module: str, scheme: Scheme | Literal["keep"], modules: Iterable[str]) -> Recipe:
+    """`recipe` with a rule that gives `module` this scheme, or keeps it as it is: see `with_rule`."""
+    return with_rule(recipe, (module,), scheme, modules)
+
+
+def with_rule(
+    recipe: Recipe, chosen: Iterable[str], scheme: Scheme | Literal["keep"], modules: Iterable[str]
+) -> Recipe:
+    """`recipe` with one rule that gives the `chosen` of all `modules` this scheme, or keeps them as they are.
+
+    It comes last, or before the first rule that would take one of them away from it. Rules that decided some of them before and
+    none of them now, go. ValueError where nothing is chosen.
     """
-    others = [other for other in modules if other != module]
-    rules = [rule for rule in recipe.rules if not _only_for(rule, module, others)]
-    at = next((at for at, rule in enumerate(rules) if matches(rule.pattern, module)), len(rules))
-    rules.insert(at, Rule(escape(module), scheme))
+    wanted, listed = dict.fromkeys(chosen), tuple(modules)
+    made = Rule(pattern_for(wanted, listed), scheme)
+    at = next(
+        (at for at, rule in enumerate(recipe.rules) if any(matches(rule.pattern, module) for module in wanted)),
+        len(recipe.rules),
+    )
+    rules = [*recipe.rules[:at], made, *recipe.rules[at:]]
+    before, now = _deciding(recipe.rules, listed), _deciding(rules, listed)
+    gone = {
+        place for place, rule in enumerate(rules) if rule is not made and _old(place, at) in before and place not in now
+    }
+    return replace(recipe, rules=tuple(rule for place, rule in enumerate(rules) if place not in gone))
+
+
+def add_rule(recipe: Recipe, rule: Rule, modules: Iterable[str]) -> Recipe:
+    """`recipe` with `rule` as it was written: at the end, or where it never applied there before the first that takes from it."""
+    listed = tuple(modules)
+    rules = [*recipe.rules, rule]
+    if len(rules) - 1 not in _deciding(rules, listed):
+        named = [module for module in listed if matches(rule.pattern, module)]
+        before = (at for at, other in enumerate(recipe.rules) if any(matches(other.pattern, name) for name in named))
+        at = next(before, len(recipe.rules))
+        rules = [*recipe.rules[:at], rule, *recipe.rules[at:]]
     return replace(recipe, rules=tuple(rules))
 
 
-def _only_for(rule: Rule, module: str, others: Iterable[str]) -> bool:
-    return matches(rule.pattern, module) and not any(matches(rule.pattern, other) for other in others)
+def _old(place: int, at: int) -> int:
+    """Where a rule stood before another was put in at `at`."""
+    return place - (place > at)
+
+
+def _deciding(rules: Sequence[Rule], modules: Iterable[str]) -> set[int]:
+    """The rules that are the first to match one of `modules`."""
+    found = (next((at for at, rule in enumerate(rules) if matches(rule.pattern, name)), -1) for name in modules)
+    return set(found) - {-1}

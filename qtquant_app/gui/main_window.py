@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QMessageBox, QStackedWidget, QVBoxLayout, QWidget
 
 from qtquant_app.gui.accessibility import name_parts
 from qtquant_app.gui.exporter import Exporter
-from qtquant_app.gui.menus import action, add_menu, recent_menu, step_actions, theme_menu
+from qtquant_app.gui.menus import action, add_menu, history_actions, recent_menu, step_actions, theme_menu
 from qtquant_app.gui.pages.inspect import InspectPage
 from qtquant_app.gui.pages.publish import PublishPage
 from qtquant_app.gui.pages.recipe import RecipePage
 from qtquant_app.gui.pages.run import RunPage
 from qtquant_app.gui.pages.source import SourcePage
+from qtquant_app.gui.recipe_files import holds_recipe
 from qtquant_app.gui.session import Session
 from qtquant_app.gui.settings import Settings
 from qtquant_app.gui.steps import Step, state_of
@@ -38,7 +41,7 @@ class MainWindow(QMainWindow):
         self._settings = settings
         self._opening = ""
         self.exporter = Exporter(settings, self)
-        session.set_recipe(settings.recipe())
+        session.start_recipe(settings.recipe())
         self.source_page = SourcePage(session, settings)
         self.inspect_page = InspectPage(session)
         self.recipe_page = RecipePage(session, settings)
@@ -84,8 +87,21 @@ class MainWindow(QMainWindow):
         path = _local_path(event)
         if path:
             event.acceptProposedAction()
+            self.take(path)
+
+    def take(self, path: str) -> None:
+        """Opens what is dropped: a checkpoint; or a recipe or a result's folder, to say what its recipe would change."""
+        if holds_recipe(path):
+            self.go(Step.RECIPE)
+            self.recipe_page.consider(path)
+        else:
             self.go(Step.SOURCE)
             self.session.open(path)
+
+    def paste_recipe(self) -> None:
+        """Goes to the Recipe page and shows what the recipe on the clipboard would change."""
+        self.go(Step.RECIPE)
+        self.recipe_page.paste()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -138,12 +154,16 @@ class MainWindow(QMainWindow):
                 action(self, "Open the &sample model", source.open_sample),
                 recent_menu(self, self.session, self._settings),
                 None,
-                action(self, "&Open recipe…", recipe.choose_recipe),
+                action(self, "&Open recipe…", lambda: self._on_recipe_page(recipe.choose_recipe)),
+                action(self, "&Take a result's recipe…", lambda: self._on_recipe_page(recipe.choose_result)),
                 action(self, "Sa&ve recipe…", recipe.save_as, QKeySequence.StandardKey.Save),
                 None,
                 action(self, "&Quit", self.close, QKeySequence.StandardKey.Quit),
             ],
         )
+        undo, redo = history_actions(self, self.session.history)
+        copy, paste = action(self, "&Copy the recipe", recipe.copy), action(self, "&Paste a recipe", self.paste_recipe)
+        add_menu(bar, "Edi&t", [undo, redo, None, copy, paste])
         add_menu(
             bar,
             "Ru&n",
@@ -159,8 +179,14 @@ class MainWindow(QMainWindow):
         for page in (source, recipe, run, self.publish_page):  # the Inspect page has its own
             QShortcut(QKeySequence.StandardKey.Find, page, self.find_tensor)
 
+    def _on_recipe_page(self, do: Callable[[], object]) -> None:
+        self.go(Step.RECIPE)
+        do()
+
     def _connect(self) -> None:
-        session = self.session
+        session, known = self.session, self.inspect_page.layers.model
+        self.recipe_page.rules_card.set_known_errors(known.errors)
+        known.dataChanged.connect(self.recipe_page.rules_card.look_again)
         self.rail.chosen.connect(self.go)
         self.exporter.message.connect(session.message)
         self.source_page.summary_card.next_button.clicked.connect(lambda: self.go(Step.INSPECT))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtGui import QAction, QActionGroup, QKeySequence
+from PySide6.QtGui import QAction, QActionGroup, QKeySequence, QUndoStack
 from PySide6.QtWidgets import QApplication, QMenu, QMenuBar, QWidget
 
 from qtquant_app.gui.session import Session
@@ -58,6 +58,34 @@ def recent_menu(parent: QWidget, session: Session, settings: Settings) -> QMenu:
 
     menu.aboutToShow.connect(fill)
     return menu
+
+
+class HistoryAction(QAction):
+    """Undo or redo, saying what it would: `Undo: rule for *.down_proj`.
+
+    It goes by what the signals bring along: a history that is being taken down still sends them.
+    """
+
+    def __init__(self, verb: str, keys: str, parent: QWidget) -> None:
+        super().__init__(verb, parent)
+        self._verb = verb
+        self.setShortcut(QKeySequence(keys))
+        self.setEnabled(False)
+
+    def say(self, text: str) -> None:
+        self.setText(f"{self._verb}: {mnemonic_safe(text)}" if text else self._verb)
+
+
+def history_actions(parent: QWidget, history: QUndoStack) -> tuple[QAction, QAction]:
+    """Ctrl+Z and Ctrl+Shift+Z over `history`."""
+    undo, redo = HistoryAction("&Undo", "Ctrl+Z", parent), HistoryAction("&Redo", "Ctrl+Shift+Z", parent)
+    undo.triggered.connect(history.undo)
+    redo.triggered.connect(history.redo)
+    history.undoTextChanged.connect(undo.say)
+    history.redoTextChanged.connect(redo.say)
+    history.canUndoChanged.connect(undo.setEnabled)
+    history.canRedoChanged.connect(redo.setEnabled)
+    return undo, redo
 
 
 def step_actions(parent: QWidget, go: Callable[[Step], None]) -> list[QAction]:

@@ -14,7 +14,8 @@ from qtquant_app.core.events import Event, TensorScanned
 from qtquant_app.core.quantities import duration_text, plural, share_text
 from qtquant_app.core.scan import ScanReport
 from qtquant_app.core.scheme import Scheme
-from qtquant_app.gui.models.scan_digest import Collector, Digest, digest_of
+from qtquant_app.gui.models.scan_collector import Collector, digest_of
+from qtquant_app.gui.models.scan_digest import Digest
 from qtquant_app.gui.progress import Progress, ProgressMeter
 from qtquant_app.gui.verbs import Verbs
 from qtquant_app.jobs.job import Work

@@ -16,6 +16,7 @@ from qtquant_app.core.report import RunReport, VerifyReport
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.gui.catalog import Catalog
 from qtquant_app.gui.hints import window_hint
+from qtquant_app.gui.recipe_history import RecipeHistory
 from qtquant_app.gui.runner import Runner, RunState
 from qtquant_app.gui.verbs import Verbs
 from qtquant_app.gui.verifier import Verifier
@@ -57,6 +58,8 @@ class Session(QObject):
         self.verifier = Verifier(self.verbs, self)
         self._checkpoint: Checkpoint | None = None
         self._recipe = Recipe()
+        self.history = RecipeHistory(self)
+        """Undo and redo of what `set_recipe` did."""
         self._plan: Plan | None = None
         self._refusal: QtQuantError | None = None
         self._selection = ""
@@ -70,6 +73,7 @@ class Session(QObject):
         self._planner.busy_changed.connect(self.planning_changed)
         self._plan_timer = QTimer(self, singleShot=True, interval=PLAN_DELAY_MS)
         self._plan_timer.timeout.connect(self._start_planning)
+        self.history.taken.connect(self._take_recipe)
         self._connect_runner()
 
     @property
@@ -121,12 +125,15 @@ class Session(QObject):
         """Forgets the checkpoint."""
         self._take(None)
 
-    def set_recipe(self, recipe: Recipe) -> None:
-        if recipe == self._recipe:
-            return
-        self._recipe = recipe
-        self._drop_plan()
-        self.recipe_changed.emit(recipe)
+    def set_recipe(self, recipe: Recipe, what: str = "") -> None:
+        """Changes the recipe, as a step that `history` can undo; `what` is what the step is called, if not by what it changes."""
+        if recipe != self._recipe:
+            self.history.edit(self._recipe, recipe, what)
+
+    def start_recipe(self, recipe: Recipe) -> None:
+        """Begins with `recipe`: nothing before it can be undone."""
+        self._take_recipe(recipe)
+        self.history.clear()
 
     def set_default_scheme(self, scheme: Scheme) -> None:
         self.set_recipe(replace(self._recipe, default=scheme))
@@ -170,6 +177,12 @@ class Session(QObject):
         self.opening_changed.emit("")
         self.open_failed.emit(error)
         self.report_error(error)
+
+    def _take_recipe(self, recipe: Recipe) -> None:
+        if recipe != self._recipe:
+            self._recipe = recipe
+            self._drop_plan()
+            self.recipe_changed.emit(recipe)
 
     def _take(self, checkpoint: Checkpoint | None) -> None:
         self._checkpoint = checkpoint

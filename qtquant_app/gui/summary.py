@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from qtquant_app.core.checkpoint import Checkpoint, Kind
+
+SAMPLE = "sample"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +67,10 @@ def summarize(checkpoint: Checkpoint) -> Summary:
         pickled=checkpoint.pickled,
         place=str(checkpoint.root),
     )
+
+
+def lasting_name(checkpoint: Checkpoint) -> str:
+    """What opens `checkpoint` again, from whatever folder the program is started in."""
+    given = PurePath(checkpoint.label)
+    local = given.name == checkpoint.path.name and checkpoint.label != SAMPLE
+    return str(checkpoint.path) if local else checkpoint.label

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtquant_app.core.checkpoint import Checkpoint
+from qtquant_app.core.errors import PlanError
 from qtquant_app.core.events import Event
+from qtquant_app.core.fitting import fitted
 from qtquant_app.core.plan import Plan, RunOptions
+from qtquant_app.core.preset import Preset
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scan import ScanReport
 from qtquant_app.core.scheme import Scheme
@@ -185,6 +188,64 @@ class Verbs:
             return (yield from explain(checkpoint, layer, scheme, rows, columns, format=format, extremes=extremes))
 
         return work
+
+    def presets(self) -> Work:
+        """Work that returns every preset, one `engine.presets.Listed` each: a tuple."""
+
+        def read() -> Any:
+            from qtquant_app.engine.presets import presets
+
+            return presets()
+
+        return once(read)
+
+    def preset_recipe(self, preset: Preset, checkpoint: Checkpoint | None) -> Work:
+        """Work that returns the Recipe of `preset`, its patterns fitted to `checkpoint`."""
+
+        def fit() -> Recipe:
+            return preset.recipe if checkpoint is None else fitted(preset.recipe, checkpoint)
+
+        return once(fit)
+
+    def save_preset(self, title: str, recipe: Recipe, runtimes: tuple[str, ...], replace: bool) -> Work:
+        """Work that keeps `recipe` as a preset of the user's and returns the Preset."""
+
+        def save() -> Preset:
+            from qtquant_app.engine.presets import save_preset
+
+            return save_preset(title, recipe, runtimes, replace=replace)
+
+        return once(save)
+
+    def delete_preset(self, name: str) -> Work:
+        """Work that removes a preset of the user's and returns its name."""
+
+        def delete() -> str:
+            from qtquant_app.engine.presets import delete_preset
+
+            delete_preset(name)
+            return name
+
+        return once(delete)
+
+    def lint(
+        self,
+        checkpoint: Checkpoint,
+        outcome: Plan | PlanError,
+        recipe: Recipe,
+        runtimes: tuple[str, ...],
+        tensor_parallel: int,
+    ) -> Work:
+        """Work that returns what `runtimes` make of a plan, or what mends a refused one: a tuple of Findings."""
+
+        def look() -> Any:
+            from qtquant_app.engine.lint import lint, lint_refused
+
+            if isinstance(outcome, PlanError):
+                return lint_refused(recipe, checkpoint, outcome)
+            return lint(outcome, checkpoint, runtimes, tensor_parallel=tensor_parallel)
+
+        return once(look)
 
     def run(self, plan: Plan, options: RunOptions) -> Work:
         """Work that carries the plan out and returns the RunReport."""

@@ -79,6 +79,13 @@ class RowErrors:
         )
 
 
+def relative(error: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float32]:
+    """||e|| / ||w|| from the sums of e^2 and w^2 of the same parts; 0 where there is neither."""
+    safe = np.where(weight > 0, weight, 1.0)
+    ratio: NDArray[np.float32] = np.sqrt(np.where(weight > 0, error / safe, 0.0)).astype(np.float32)
+    return ratio
+
+
 def _total(values: NDArray[np.float64]) -> float:
     try:
         return fsum(values.tolist())

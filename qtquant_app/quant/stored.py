@@ -28,7 +28,8 @@ def worked(data: NDArray[np.uint8], stored: str) -> Raw:
     Raises KeyError where a backend takes `stored` as it is.
     """
     if WORKED[stored] == "F32":
-        return data.view(_PLAIN[stored]).astype(np.float32)
+        with np.errstate(over="ignore"):  # beyond float32 it is infinite, and refused as such
+            return data.view(_PLAIN[stored]).astype(np.float32)
     bits: Raw = _table(stored)[data]
     return bits
 

@@ -40,6 +40,7 @@ def maker(qtbot: QtBot, app: QApplication, verbs: ScanVerbs) -> Make:
 def run_to_end(qtbot: QtBot, panel: GlancePanel) -> None:
     with qtbot.waitSignal(panel.scanner.finished, timeout=20_000):
         panel.bar.scan_button.click()
+    qtbot.waitUntil(lambda: not panel.drawing)
     qtbot.wait(50)  # plots take their size from the layout in a later turn of the event loop
 
 

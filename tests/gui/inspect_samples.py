@@ -236,6 +236,9 @@ class ScriptedVerbs(Verbs):
     def plan(self, checkpoint: Checkpoint, recipe: Recipe, *choices: object, **more: object) -> Work:
         return once(lambda: plan_for(checkpoint, recipe))
 
+    def lint(self, *choices: object) -> Work:
+        return once(tuple)
+
     def preview(
         self,
         checkpoint: Checkpoint,

@@ -280,15 +280,15 @@ def test_measuring_can_be_stopped_and_gone_on_with(
     inspection.set_part(LAYER)
     verbs.held = True
     panel.add(*COMMON)
-    qtbot.waitUntil(lambda: panel.status.text() == "Measuring 6 schemes over 1 tensor: 25 %", timeout=COMPILE_MS)
+    qtbot.waitUntil(lambda: panel.status.full_text() == "Measuring 6 schemes over 1 tensor: 25 %", timeout=COMPILE_MS)
     qtbot.mouseClick(panel.stop_button, Qt.MouseButton.LeftButton)
     verbs.held = False
     qtbot.waitUntil(lambda: not panel.comparer.latest.busy, timeout=COMPILE_MS)
-    assert not panel.complete and panel.status.text() == STOPPED
+    assert not panel.complete and panel.status.full_text() == STOPPED
     assert panel.stop_button.text() == "Mea&sure"
     qtbot.mouseClick(panel.stop_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: panel.complete, timeout=COMPILE_MS)
-    assert len(verbs.asked) == 2 and panel.status.text() == "" and not panel.stop_button.isVisible()
+    assert len(verbs.asked) == 2 and panel.status.full_text() == "" and not panel.stop_button.isVisible()
 
 
 def test_what_cannot_be_measured_is_named(qtbot: QtBot, tmp_path: Path) -> None:
@@ -300,12 +300,31 @@ def test_what_cannot_be_measured_is_named(qtbot: QtBot, tmp_path: Path) -> None:
     qtbot.addWidget(panel)
     panel.show()
     measured(qtbot, panel, W4, layers=(LAYER, OTHER))
-    assert "Left out: " in panel.status.text() and "nan at row 3" in panel.status.text()
+    assert "Left out: " in panel.status.full_text() and "nan at row 3" in panel.status.full_text()
     inspection.set_chosen((OTHER,))
     inspection.set_part(OTHER)
-    qtbot.waitUntil(lambda: panel.status.text().startswith(OTHER), timeout=COMPILE_MS)
+    qtbot.waitUntil(lambda: panel.status.full_text().startswith(OTHER), timeout=COMPILE_MS)
     assert not panel.complete
     stop_all()
+
+
+def test_a_scheme_that_no_format_holds_leaves_the_others_their_figures(qtbot: QtBot, panel: ComparePanel) -> None:
+    odd = Scheme(bits=3, group_size=48)
+    panel._inspection.set_part(LAYER)
+    panel.add(W4, odd, W8)
+    qtbot.waitUntil(lambda: [row.found is not None for row in panel.rows()] == [True, False, True], timeout=COMPILE_MS)
+    assert "group size 48 does not divide" in panel.rows()[1].why
+    qtbot.waitUntil(lambda: panel.status.full_text() == f"{odd.label}: {panel.rows()[1].why}")
+    assert not panel.stop_button.isVisible() and not panel.comparer.busy
+    panel.table.selectRow(1)
+    panel.remove()
+    assert panel.complete and panel.status.full_text() == ""
+
+
+def test_a_long_reason_widens_nothing(qtbot: QtBot, panel: ComparePanel) -> None:
+    before = panel.minimumSizeHint().width()
+    panel.status.setText("why " * 200)
+    assert panel.minimumSizeHint().width() == before
 
 
 def test_another_format_counts_other_bytes(qtbot: QtBot, panel: ComparePanel, session: Session) -> None:
@@ -346,3 +365,19 @@ def test_everything_that_can_be_used_is_named(panel: ComparePanel) -> None:
         assert button.accessibleName() or not button.focusPolicy(), button
     for plot in (panel.histogram, panel.channels, *panel.pair.side.maps, *panel.pair.difference.maps):
         assert isinstance(plot, QWidget) and plot.objectName() and plot.accessibleName()
+
+
+def test_figures_of_a_checkpoint_that_was_left_never_come(
+    qtbot: QtBot, session: Session, verbs: CountedVerbs, panel: ComparePanel
+) -> None:
+    comparer, key = panel.comparer, ((LAYER,), W4, "compressed-tensors")
+    verbs.held = True
+    comparer.want(session.checkpoint, (key,))
+    qtbot.waitUntil(lambda: len(verbs.asked) == 1, timeout=COMPILE_MS)
+    comparer.forget()
+    verbs.held = False
+    qtbot.waitUntil(lambda: not comparer.latest.busy, timeout=COMPILE_MS)
+    assert comparer.figures(key) is None and not comparer.busy
+    comparer.want(session.checkpoint, (key,))
+    qtbot.waitUntil(lambda: comparer.figures(key) is not None, timeout=COMPILE_MS)
+    assert len(verbs.asked) == 2

@@ -12,14 +12,17 @@ import pytest
 from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
+from qtquant_app.core.scheme import Scheme
+from qtquant_app.core.view import Place, View
 from qtquant_app.gui.main_window import MainWindow
+from qtquant_app.gui.pages.inspect import InspectPage
 from qtquant_app.gui.runner import RunState
 from qtquant_app.gui.steps import Step
 from qtquant_app.gui.verbs import Verbs
 from tests.checkpoints import small_llama
 from tests.gui.conftest import MakeWindow
 
-LAYER = "model.layers.0.mlp.down_proj.weight"
+LAYER, OTHER = "model.layers.0.mlp.down_proj.weight", "model.layers.1.mlp.up_proj.weight"
 FOREIGN = (
     "/qtquant_app/engine/",
     "/qtquant_app/formats/",
@@ -106,6 +109,46 @@ def test_the_whole_flow_from_source_to_proof(
     record = json.loads((tmp_path / "out" / "qtquant.json").read_text())
     assert record["recipe"]["default"]["group_size"] == 32
     assert calls_on_gui_thread == []
+
+
+def test_the_inspector_asks_the_engine_in_workers_alone(
+    qtbot: QtBot, window: MainWindow, llama: Path, calls_on_gui_thread: list[str]
+) -> None:
+    open_folder(qtbot, window, llama)
+    window.go(Step.INSPECT)
+    page = window.inspect_page
+    for layer in (OTHER, LAYER):
+        window.session.select(layer)
+        qtbot.waitUntil(lambda name=layer: exact(page, name), timeout=60_000)  # type: ignore[misc]
+    errors = page.picture.errors
+    for view in View:
+        errors.choices.set_view(view)
+        qtbot.waitUntil(lambda wanted=view: exact(page, LAYER, wanted), timeout=60_000)  # type: ignore[misc]
+    errors.sort_rows.click()
+    errors.sort_columns.click()
+    qtbot.waitUntil(lambda: errors.map.orders.rows is not None and errors.map.orders.columns is not None)
+    page.inspection.set_place(Place((5, 6), (7, 8)))
+    for at in range(page.below.count()):
+        page.below.setCurrentIndex(at)
+    qtbot.waitUntil(lambda: page.explanation.explanation is not None, timeout=60_000)
+    page.below.setCurrentIndex(2)
+    qtbot.waitUntil(lambda: not page.remedies.stale and bool(page.remedies.remedies), timeout=60_000)
+    compare, glance = page.compare, page.glance
+    page.middle.setCurrentWidget(compare)
+    compare.add(Scheme(group_size=32), Scheme(bits=3, group_size=32))
+    for at in range(compare.tabs.count()):
+        compare.tabs.setCurrentIndex(at)
+    qtbot.waitUntil(lambda: compare.complete and compare.pair.pair is not None, timeout=60_000)
+    page.middle.setCurrentWidget(glance)
+    with qtbot.waitSignal(glance.scanner.finished, timeout=60_000):
+        glance.bar.scan_button.click()
+    assert page.inspection.scan is not None
+    assert calls_on_gui_thread == []
+
+
+def exact(page: InspectPage, layer: str, view: View = View.ABSOLUTE) -> bool:
+    found = page.inspection.preview
+    return found is not None and (found.layer, found.picture.window.view) == (layer, view)
 
 
 def test_what_the_preview_showed_is_what_the_run_reports(

@@ -93,6 +93,7 @@ def test_partial_results_show_while_the_scan_runs_and_stay_when_it_is_cancelled(
     panel = make()
     panel.bar.scan_button.click()
     qtbot.waitUntil(lambda: panel.digest is not None and len(panel.digest.report.tensors) == 120, timeout=5000)
+    qtbot.waitUntil(lambda: not panel.drawing)
     assert panel.bar.progress.isVisible()
     assert panel.bar.cancel_button.isVisible()
     assert "120 of 273 tensors" in panel.bar.words.full_text()
@@ -115,13 +116,38 @@ def test_rows_fill_in_without_losing_selection_sorting_or_place(qtbot: QtBot, ma
     panel = make()
     panel.bar.scan_button.click()
     qtbot.waitUntil(lambda: panel.digest is not None and len(panel.digest.report.tensors) == 120, timeout=5000)
+    qtbot.waitUntil(lambda: not panel.drawing)
     panel._session.select(Q3)
     panel.table.sortByColumn(2, Qt.SortOrder.AscendingOrder)
     with qtbot.waitSignal(panel.scanner.finished):
         verbs.gate.set()
+    qtbot.waitUntil(lambda: not panel.drawing)
     assert panel.table.rows.name(panel.table.currentIndex().row()) == Q3
     assert panel.table.rows.name(0) == WORST
     assert panel.table.rows.sorted_column == 2
+
+
+def test_each_part_is_drawn_in_a_turn_of_its_own(qtbot: QtBot, make: Make, verbs: ScanVerbs) -> None:
+    panel = make()
+    drawn: list[int] = []
+    panel._turn.timeout.connect(lambda: drawn.append(len(panel._due)))
+    run_to_end(qtbot, panel)
+    assert drawn[-4:] == [2, 1, 0, 0]
+
+
+def test_nothing_is_drawn_while_the_panel_is_hidden_and_others_are_told(
+    qtbot: QtBot, make: Make, verbs: ScanVerbs
+) -> None:
+    panel = make()
+    panel.hide()
+    told: list[object] = []
+    panel.drawn.connect(told.append)
+    run_to_end(qtbot, panel)
+    assert told[-1] is panel.digest
+    assert panel.map.map.cells is None
+    panel.show()
+    qtbot.waitUntil(lambda: panel.map.map.cells is not None and not panel.drawing)
+    assert panel.table.rows.rowCount() == len(dense())
 
 
 def test_a_scan_in_the_cache_shows_when_the_checkpoint_opens(qtbot: QtBot, make: Make, verbs: ScanVerbs) -> None:
@@ -151,7 +177,7 @@ def test_another_checkpoint_takes_the_old_scan_away(qtbot: QtBot, scanned: Glanc
 def test_a_report_from_elsewhere_is_shown_too(qtbot: QtBot, make: Make) -> None:
     panel = make()
     panel._inspection.set_scan(report_of(schemes=(KNOBS,)))
-    qtbot.waitUntil(lambda: panel.digest is not None)
+    qtbot.waitUntil(lambda: panel.digest is not None and not panel.drawing)
     assert panel.map.scheme_combo.count() == 1
     assert panel.table.rows.columns[1].title == KNOBS.label
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from pytestqt.qtbot import QtBot
 
 from qtquant_app.core.scheme import Scheme
@@ -17,7 +18,7 @@ from qtquant_app.gui.models.tensor_tree import Column
 from qtquant_app.gui.pages.inspect import InspectPage
 from qtquant_app.gui.session import Session
 from qtquant_app.jobs.job import stop_all
-from tests.checkpoints import small_llama
+from tests.checkpoints import small_llama, write_checkpoint
 from tests.driving import result
 
 LAYER = "model.layers.1.mlp.down_proj.weight"
@@ -108,3 +109,18 @@ def test_a_scheme_that_the_formats_refuse_is_explained(qtbot: QtBot, page: Inspe
     assert "does not work per tensor" in page.picture.note.text()
     assert page.picture.preview is not None
     assert page.picture.preview.scheme == scheme
+
+
+def test_no_figures_of_a_sample_stay_where_a_row_that_it_passed_over_is_not_finite(
+    qtbot: QtBot, page: InspectPage, tmp_path: Path
+) -> None:
+    weight = torch.randn(3000, 1024).bfloat16()
+    weight[2, 5] = torch.nan  # a sample looks at every third row from the second on
+    source = write_checkpoint(tmp_path / "nan", {LAYER: weight}, {})
+    page._session._take(open_checkpoint(source))
+    with qtbot.waitSignal(page.previewer.failed, timeout=COMPILE_MS), qtbot.waitSignal(page.previewer.sampled):
+        page._session.select(LAYER)
+    assert "nan at row 2, column 5" in page.picture.empty.sentence.text()
+    assert page.picture.empty.isVisible() and page.picture.preview is None
+    assert page.inspection.preview is None
+    assert not any(character.isdigit() for character in page.figures.metrics.values["SQNR"])

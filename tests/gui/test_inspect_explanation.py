@@ -23,7 +23,7 @@ from qtquant_app.gui.session import Session
 from qtquant_app.gui.theme import ThemeName, apply_theme
 from qtquant_app.gui.verbs import Verbs
 from qtquant_app.gui.widgets.bit_strip import BitStrip
-from qtquant_app.gui.widgets.explanation_panel import ExplanationPanel
+from qtquant_app.gui.widgets.explanation_panel import ExplanationPanel, folded
 from tests.checkpoints import small_llama
 from tests.gui.inspect_samples import LAYER, OTHER_LAYER, synthetic, weights
 from tests.gui.scripted import Script
@@ -58,7 +58,7 @@ class Held:
 
     def shown(self) -> str:
         """Everything on the panel, as a reader sees it."""
-        texts = [self.panel.where.text()]
+        texts = [self.panel.where.text(), self.panel.under.text()]
         for view in self.panel.views:
             texts += [view.title.text(), view.formula.text(), view.note.text()]
         return "\n".join(texts)
@@ -93,7 +93,7 @@ def test_what_is_pinned_is_explained_and_letting_go_empties_the_panel(held: Held
 
 def test_of_a_cell_it_says_that_the_weight_is_its_worst(held: Held) -> None:
     held.pin((0, 4), (0, 128))
-    assert "The largest error in rows 0 to 3, columns 0 to 127." in held.panel.where.text()
+    assert "The largest error in rows 0 to 3, columns 0 to 127." in held.panel.under.text()
 
 
 def test_scheme_place_and_format_are_followed(held: Held, verbs: Script) -> None:
@@ -164,6 +164,15 @@ def test_whoever_hears_it_hears_all_of_it(held: Held) -> None:
     assert "exponent 01111110" in strips[0].accessibleName()
     assert "code 1010" in strips[2].accessibleName()
     assert held.panel.area.focusPolicy() == Qt.FocusPolicy.StrongFocus and held.panel.copy_button.accessibleName()
+
+
+def test_a_long_formula_goes_on_below_before_an_operator_and_further_in() -> None:
+    assert folded("  = (0.5 - 1.25) / 15", 40) == ["  = (0.5 - 1.25) / 15"]
+    assert folded("  = (0.39453125 - (-0.369140625)) / 15", 36) == ["  = (0.39453125 - (-0.369140625))", "      / 15"]
+    assert folded("x" * 30, 20) == ["x" * 30], "nowhere to break"
+    long = "w = " + " + ".join(str(n) for n in range(1000, 1020))
+    assert all(len(part) <= 24 for part in folded(long, 24))
+    assert " ".join(part.strip() for part in folded(long, 24)) == long
 
 
 def test_it_fits_a_narrow_column(held: Held) -> None:

@@ -125,6 +125,15 @@ def test_a_remedy_becomes_a_rule_and_undo_gives_the_recipe_back(
     assert session.recipe == before and not panel.undo_button.isEnabled()
 
 
+def test_the_table_is_as_high_as_its_rows_and_the_buttons_follow(qtbot: QtBot, panel: RemediesPanel) -> None:
+    before = panel.table.height()
+    measured(qtbot, panel)
+    rows = panel.model.rowCount() * panel.table.verticalHeader().defaultSectionSize()
+    assert rows <= panel.table.viewport().height() and panel.table.height() < rows + 3 * panel.apply_button.height()
+    assert abs(panel.table.height() - before) <= panel.table.verticalHeader().defaultSectionSize()
+    assert panel.table.geometry().bottom() < panel.apply_button.y() < panel.plot.y()
+
+
 def test_a_double_click_applies(qtbot: QtBot, panel: RemediesPanel, session: Session) -> None:
     measured(qtbot, panel)
     at = panel.table.visualRect(panel.model.index(3, 0)).center()

@@ -58,7 +58,7 @@ def test_a_planted_outlier_is_first_in_both_lists(panel: WorstPanel, inspection:
     inspection.set_part(LAYER)
     inspection.set_preview(preview)
     assert panel.channel_model.rowCount() == panel.group_model.rowCount() == 32
-    channel, relative, sqnr, share, peak = cells(panel.channels, 0)
+    channel, share, relative, peak, sqnr = cells(panel.channels, 0)
     assert channel == "123"
     assert relative.endswith(" %")
     assert sqnr.endswith(" dB")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtCore import QMimeData, QModelIndex, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QAction, QDragEnterEvent, QDropEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import (
@@ -24,6 +24,7 @@ from pytestqt.qtbot import QtBot
 
 from qtquant_app.core.errors import PlanError, SourceError
 from qtquant_app.core.plan import Plan, RunOptions
+from qtquant_app.core.recipe import Recipe, Rule
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.gui.main_window import MainWindow
 from qtquant_app.gui.runner import RunState
@@ -165,6 +166,58 @@ def test_a_folder_dropped_anywhere_is_opened(qtbot: QtBot, window: MainWindow, v
     window.go(Step.RECIPE)
     assert drop(window, tmp_path)
     qtbot.waitUntil(lambda: verbs.opened == [str(tmp_path)])
+
+
+def test_a_recipe_dropped_anywhere_is_shown_beside_the_current_one(
+    qtbot: QtBot, window: MainWindow, verbs: Script, tmp_path: Path
+) -> None:
+    recipe = Recipe(Scheme(bits=3))
+    (tmp_path / "mine.json").write_text(recipe.dumps())
+    (tmp_path / "result").mkdir()
+    (tmp_path / "result" / "qtquant.json").write_text(f'{{"recipe": {recipe.dumps()}}}')
+    offer = window.recipe_page.offer
+    for place in (tmp_path / "mine.json", tmp_path / "result"):
+        window.go(Step.SOURCE)
+        assert drop(window, place)
+        assert window.step is Step.RECIPE
+        qtbot.waitUntil(offer.isVisible)
+        assert offer.recipe == recipe
+        offer.leave_button.click()
+    assert verbs.opened == []
+    assert window.session.recipe == Recipe()
+
+
+def test_an_index_of_shards_dropped_is_a_checkpoint(
+    qtbot: QtBot, window: MainWindow, verbs: Script, tmp_path: Path
+) -> None:
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text("{}")
+    assert drop(window, index)
+    qtbot.waitUntil(lambda: verbs.opened == [str(index)])
+
+
+def test_the_edit_menu_undoes_and_says_what(qtbot: QtBot, window: MainWindow) -> None:
+    undo, redo = (
+        next(a for a in window.findChildren(QAction) if a.text().startswith(verb)) for verb in ("&Undo", "&Redo")
+    )
+    assert not undo.isEnabled() and not redo.isEnabled()
+    window.session.set_recipe(Recipe(rules=(Rule("*.a&b", "keep"),)))
+    assert undo.text() == "&Undo: rule for *.a&&b"
+    window.setFocus()
+    QTest.keyClick(window, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert window.session.recipe == Recipe()
+    assert (undo.text(), redo.text()) == ("&Undo", "&Redo: rule for *.a&&b")
+    shifted = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
+    QTest.keyClick(window, Qt.Key.Key_Z, shifted)
+    assert window.session.recipe.rules
+    assert not redo.isEnabled()
+
+
+def test_errors_found_on_the_inspect_page_show_at_the_rules(qtbot: QtBot, window: MainWindow) -> None:
+    open_one(qtbot, window)
+    card = window.recipe_page.rules_card
+    window.inspect_page.layers.model.dataChanged.emit(QModelIndex(), QModelIndex())
+    assert card._later.isActive()
 
 
 def test_two_things_at_once_are_not_taken(window: MainWindow, verbs: Script, tmp_path: Path) -> None:

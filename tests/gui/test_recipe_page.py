@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QStandardItemModel, QTextCursor
+from PySide6.QtGui import QGuiApplication, QStandardItemModel, QTextCursor
 from PySide6.QtWidgets import QFileDialog
 from pytestqt.qtbot import QtBot
 
@@ -166,21 +167,6 @@ def test_a_refusal_stands_beside_its_cause(
     assert not getattr(page, place).isVisible()
 
 
-def test_rules_of_a_recipe_show_with_their_matches_and_can_be_removed(
-    qtbot: QtBot, page: RecipePage, session: Session
-) -> None:
-    open_one(qtbot, session)
-    assert not page.rules_card.isVisible()
-    rules = (Rule("a.*", Scheme(bits=8)), Rule("b.*", "keep"))
-    plan_after(qtbot, session, lambda: session.set_recipe(replace(session.recipe, rules=rules)))
-    model = page.rules_card.model
-    rows = [[model.index(row, column).data() for column in range(3)] for row in range(2)]
-    assert rows == [["a.*", "W8 g128 sym", "7"], ["b.*", "keep", "7"]]
-    page.rules_card.table.selectRow(0)
-    page.rules_card.remove_button.click()
-    assert session.recipe.rules == rules[1:]
-
-
 def test_a_recipe_is_saved_and_opened_again(
     qtbot: QtBot, page: RecipePage, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,7 +180,14 @@ def test_a_recipe_is_saved_and_opened_again(
     session.set_recipe(Recipe())
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(file), ""))
     page.open_button.click()
-    qtbot.waitUntil(lambda: session.recipe == recipe)
+    qtbot.waitUntil(page.offer.isVisible)
+    assert session.recipe == Recipe()
+    page.offer.take_button.click()
+    assert session.recipe == recipe
+    assert not page.offer.isVisible()
+    assert session.history.undoText() == "recipe from mine.json"
+    session.history.undo()
+    assert session.recipe == Recipe()
 
 
 def test_a_file_that_is_no_recipe_is_refused_on_the_page(qtbot: QtBot, page: RecipePage, tmp_path: Path) -> None:
@@ -202,6 +195,75 @@ def test_a_file_that_is_no_recipe_is_refused_on_the_page(qtbot: QtBot, page: Rec
     page.read(str(tmp_path / "odd.json"))
     qtbot.waitUntil(page.error_panel.isVisible)
     assert "9 bits are outside 2 to 8" in page.error_panel.text()
+
+
+def test_what_a_recipe_would_change_shows_before_it_is_applied(
+    qtbot: QtBot, page: RecipePage, session: Session
+) -> None:
+    mine = Recipe(Scheme(), (Rule("a.*", "keep"),))
+    session.set_recipe(mine)
+    theirs = Recipe(Scheme(bits=3), (Rule("a.*", Scheme(bits=8)),), ("b.*",))
+    QGuiApplication.clipboard().setText(theirs.dumps())
+    page.next_button.setFocus()
+    qtbot.keyClick(page, Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(page.offer.isVisible)
+    rows = [page.offer.model.row(at) for at in range(page.offer.model.rowCount())]
+    assert rows == [
+        ("default", "W4 g128 sym \u2192 W3 g128 sym"),
+        ("rule changed", "a.*: keep \u2192 W8 g128 sym"),
+        ("ignored", "b.*"),
+    ]
+    qtbot.keyClick(page.offer.take_button, Qt.Key.Key_Escape)
+    assert not page.offer.isVisible()
+    assert session.recipe == mine
+
+
+def test_a_recipe_that_changes_nothing_asks_nothing(qtbot: QtBot, page: RecipePage, session: Session) -> None:
+    page.copy()
+    said: list[str] = []
+    session.message.connect(lambda text, _: said.append(text))
+    page.paste()
+    qtbot.waitUntil(lambda: bool(said))
+    assert "the same recipe" in said[0]
+    assert not page.offer.isVisible()
+
+
+def test_what_is_pasted_and_is_no_recipe_is_refused(qtbot: QtBot, page: RecipePage) -> None:
+    QGuiApplication.clipboard().setText("not a recipe")
+    page.paste()
+    qtbot.waitUntil(page.error_panel.isVisible)
+    assert "not JSON" in page.error_panel.text()
+
+
+def test_the_recipe_of_a_result_is_offered(
+    qtbot: QtBot, page: RecipePage, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = Recipe(Scheme(bits=2))
+    (tmp_path / "qtquant.json").write_text(f'{{"recipe": {recipe.dumps()}}}')
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
+    page.result_button.click()
+    qtbot.waitUntil(page.offer.isVisible)
+    assert tmp_path.name in page.offer.title.text()
+    page.offer.take_button.click()
+    assert session.recipe == recipe
+
+
+def test_the_command_that_does_the_same_can_be_copied(
+    qtbot: QtBot, page: RecipePage, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_one(qtbot, session)
+    session.set_recipe(Recipe(Scheme(bits=3, group_size=64), ignore=("*.mlp.*",)))
+    page.command.copy_button.click()
+    words = shlex.split(QGuiApplication.clipboard().text())
+    assert words[:2] == ["qtquant", "quantize"]
+    assert words[5:] == ["--bits", "3", "--group-size", "64", "--ignore", "*.mlp.*"]
+    session.set_recipe(Recipe(rules=(Rule("*.down_proj", "keep"),)))
+    assert page.command.code.toPlainText().endswith("--recipe recipe.json")
+    assert "Save the recipe" in page.command.note.text()
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "mine"), ""))
+    page.save_button.click()
+    qtbot.waitUntil(lambda: page.command.code.toPlainText().endswith("mine.json"))
+    assert "Save the recipe" not in page.command.note.text()
 
 
 def test_the_choices_are_kept_for_the_next_start(page: RecipePage, session: Session, settings: Settings) -> None:

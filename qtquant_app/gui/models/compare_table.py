@@ -34,6 +34,8 @@ class SchemeRow:
     pins: str
     """`A`, `B`, both or none."""
     found: Compared | None
+    why: str = ""
+    """Why nothing is found, and will not be."""
 
 
 def _measure(text: Callable[[Any], str]) -> Callable[[SchemeRow], str]:
@@ -54,7 +56,7 @@ def _number(title: str, text: Callable[[Any], str], key: Callable[[Any], float],
 
 def _tip(row: SchemeRow) -> str:
     if row.found is None:
-        return f"{row.scheme.label} is not measured yet"
+        return row.why or f"{row.scheme.label} is not measured yet"
     if row.found.refusals:
         return f"Another format's bytes: {'; '.join(row.found.refusals)}"
     return row.scheme.label
@@ -68,9 +70,9 @@ COMPARE_COLUMNS = (
     Column("Scheme", lambda r: r.scheme.label, lambda r: r.scheme.label, "W4 g128 asym mse", tip=_tip),
     Column("Pin", lambda r: r.pins, lambda r: r.pins or "~", "A B"),
     _number("Size", _size, lambda f: f.bytes, "88.8 MB *", "bytes"),
-    _number("Bits / weight", lambda f: f"{f.bits_per_weight:.3f}", lambda f: f.bits_per_weight, "8.888"),
+    _number("Bpw", lambda f: f"{f.bits_per_weight:.3f}", lambda f: f.bits_per_weight, "8.888"),
     _number("SQNR", lambda f: decibels(f.errors.sqnr_db), lambda f: f.errors.sqnr_db, "88.88 dB", "dB"),
-    _number("Relative error", lambda f: percent(f.errors.relative_error), lambda f: f.errors.relative_error, "88.88 %"),
-    _number("Max error", lambda f: figure(f.errors.max_error), lambda f: f.errors.max_error, "0.008888"),
+    _number("Relative", lambda f: percent(f.errors.relative_error), lambda f: f.errors.relative_error, "88.88 %"),
+    _number("Max |e|", lambda f: figure(f.errors.max_error), lambda f: f.errors.max_error, "0.008888"),
 )
 """Over SchemeRow."""

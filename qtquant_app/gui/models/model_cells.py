@@ -58,8 +58,7 @@ class ModelCells:
     @cached_property
     def scanned(self) -> NDArray[np.bool_]:
         """Whether a cell's tensor has been looked at [R, D + 1]."""
-        seen = np.array([scan is not None for scan in self.digest.scans] + [False], bool)
-        return seen[self.tensor]
+        return np.append(self.digest.seen, False)[self.tensor]
 
     def name(self, row: int, column: int) -> str:
         """The tensor that stands for a cell; empty where there is none."""
@@ -128,7 +127,7 @@ def cells_of(digest: Digest, measure: Measure, scheme: int) -> ModelCells:
     values = digest.values(measure, scheme)
     shape = (len(grid.kinds), grid.depth + 1)
     at = (grid.row, grid.column)  # OUTSIDE is the last column
-    flagged = digest.flagged()
+    flagged = digest.odd > 0
     order = np.lexsort(
         (flagged, np.nan_to_num(measure.badness(values), nan=-np.inf))
     )  # the worst comes last, and stays

@@ -86,7 +86,7 @@ def _tip(row: Numbered) -> str:
 REMEDY_COLUMNS = (
     Column("Remedy", lambda r: r.title, lambda r: r.number, "8 5 bits, groups of 16", tip=_tip),
     Column(
-        "Gain",
+        "Gain dB",
         lambda r: _gain(r.remedy),
         lambda r: r.remedy.gain_db,
         "+88.88",

@@ -7,6 +7,7 @@ from math import inf
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Qt
 from PySide6.QtGui import QColor, QPalette
 
@@ -20,7 +21,6 @@ from qtquant_app.gui.models.rows import Column, Index, RowsModel
 from qtquant_app.gui.models.scan_digest import Digest
 from qtquant_app.gui.plots.colors import Theme
 from qtquant_app.gui.theme import mixed
-from qtquant_app.ramps import SHADES
 
 TINT = 0.32
 """How much of a cell's background is the colour of the map; the figure on it stays legible."""
@@ -35,8 +35,6 @@ class ScanTable(RowsModel):
         super().__init__(_columns(lambda: None, ()), parent)
         self._digest: Digest | None = None
         self._tints: dict[int, QColor] = {}
-        self._shades: list[list[int]] = []
-        """For each scheme and tensor the number of its colour, or -1."""
         self._palette: tuple[QColor, Theme] | None = None
 
     @property
@@ -46,10 +44,10 @@ class ScanTable(RowsModel):
     def take(self, digest: Digest | None) -> bool:
         """Shows `digest`; True where rows or columns are others than before, False where only figures came in."""
         before, self._digest = self._digest, digest
-        self._shades = _shade_numbers(digest)
         schemes = digest.schemes if digest else ()
         if before and digest and before.grid is digest.grid and before.schemes == schemes:
-            self.sort(*self._sorted_by)
+            if self._sorted_by[0] > 0:  # names stay where they are
+                super().sort(*self._sorted_by)
             last = self.index(len(self._rows) - 1, len(self.columns) - 1)
             self.dataChanged.emit(self.index(0, 0), last)
             return False
@@ -61,6 +59,10 @@ class ScanTable(RowsModel):
         self._order = self._sorted()
         self.endResetModel()
         return True
+
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        if (column, order) != self._sorted_by:  # a view asks for it again whenever it sizes its columns
+            super().sort(column, order)
 
     @property
     def sorted_column(self) -> int:
@@ -93,9 +95,9 @@ class ScanTable(RowsModel):
         return super().data(index, role)
 
     def _tint(self, row: int, scheme: int) -> QColor | None:
-        if self._palette is None or not 0 <= scheme < len(self._shades):
+        if self._palette is None or self._digest is None or not 0 <= scheme < len(self._digest.schemes):
             return None
-        shade = self._shades[scheme][self.row(row)]
+        shade = int(self._digest.shades[self.row(row), scheme])
         if shade < 0:
             return None
         if shade not in self._tints:
@@ -104,15 +106,15 @@ class ScanTable(RowsModel):
         return self._tints[shade]
 
     def _sorted(self) -> list[int]:
-        """By name while no column is chosen: checkpoints have block 29 before block 3."""
-        column = self._sorted_by[0]
-        if column < 0:
-            return sorted(range(len(self._rows)), key=lambda at: _rank(self._digest, self._rows[at]))
-        order = super()._sorted()
-        if column < FIXED or not self._rows:
-            return order
-        key = self.columns[column].key
-        return sorted(order, key=lambda at: key(self._rows[at]) == ABSENT)
+        """By name while no column is chosen: checkpoints have block 29 before block 3. What is not known (NaN) comes last."""
+        if self._digest is None:
+            return []
+        column, order = self._sorted_by
+        values = _values(self._digest, max(column, 0))
+        if column >= 0 and order == Qt.SortOrder.DescendingOrder:
+            values = -values
+        found: list[int] = np.argsort(values, kind="stable").tolist()
+        return found
 
 
 FIXED = 1
@@ -165,6 +167,15 @@ def _scheme_column(digest: Callable[[], Digest | None], place: int, scheme: Sche
     return Column(scheme.label, lambda at: decibels(value(at)), key, "88.88 dB", True, tip, unit="dB")
 
 
+def _values(digest: Digest, column: int) -> NDArray[np.float64]:
+    """What a column is sorted by [T]: sixty thousand keys one by one would hold the window up."""
+    schemes = len(digest.schemes)
+    if FIXED <= column < FIXED + schemes:
+        return digest.figures[SQNR.key][:, column - FIXED]
+    others = (digest.ranks, digest.odd, digest.kinds, digest.weights)
+    return others[0 if column < FIXED else column - schemes].astype(np.float64)
+
+
 def _rank(digest: Digest | None, at: int) -> int:
     return int(digest.ranks[at]) if digest else 0
 
@@ -175,13 +186,3 @@ def _kind(scan: TensorScan | None) -> str:
 
 def _shape(scan: TensorScan | None) -> str:
     return shape_text(scan.shape) if scan else NOTHING
-
-
-def _shade_numbers(digest: Digest | None) -> list[list[int]]:
-    if digest is None:
-        return []
-    found = []
-    for scheme in range(len(digest.schemes)):
-        shades = digest.tinted(scheme)
-        found.append(np.where(np.isnan(shades), -1, np.nan_to_num(shades) * (SHADES - 1)).astype(int).tolist())
-    return found

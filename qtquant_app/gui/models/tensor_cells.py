@@ -23,18 +23,11 @@ class Cells:
     def __init__(self, outline: Outline, findings: Findings) -> None:
         self._outline = outline
         self._findings = findings
-        self._odd: list[int] = []
-        self.look_for_flags()
-
-    def look_for_flags(self) -> None:
-        """Learns which tensors are odd."""
-        found = (self._outline.position(name) for name in self._findings.flags)
-        self._odd = sorted(at for at in found if at is not None)
 
     @property
     def odd(self) -> int:
         """How many tensors are odd."""
-        return len(self._odd)
+        return self._odd_below(self._outline.root)
 
     def forget(self, names: Iterable[str] | None = None) -> None:
         """What is known of these tensors has changed, or of all: blocks that hold one are to be summed up again."""
@@ -82,7 +75,7 @@ class Cells:
             return tensor_value(node.tensor, self._findings, column)
         match column:
             case Column.FLAGS:
-                return _between(self._odd, node) if node.tensor is None else None
+                return self._odd_below(node) if node.tensor is None else None
             case Column.SCHEME:
                 return self._facts(node)[0]
             case Column.SQNR:
@@ -115,7 +108,7 @@ class Cells:
             lines.append(f"tied to {tensor.tied_to}")
         if tensor:
             lines += [f"{WARNING} {flag}" for flag in self._findings.flags.get(tensor.name, ())]
-        elif odd := _between(self._odd, node):
+        elif odd := self._odd_below(node):
             lines.append(f"{WARNING} {plural(odd, 'odd tensor')} below")
         return "<br>".join(escape(line) for line in lines).join(("<qt>", "</qt>"))
 
@@ -123,8 +116,13 @@ class Cells:
         if node.tensor is not None:
             found = self._findings.flags.get(node.tensor.name, ()) if node.part is None else ()
             return f"{WARNING} {', '.join(found)}" if found else ""
-        odd = _between(self._odd, node)
+        odd = self._odd_below(node)
         return f"{WARNING} {odd:,} below" if odd else ""
+
+    def _odd_below(self, node: Node) -> int:
+        """How many tensors of a row are odd. Nothing is kept of it: a scan may find another with every tensor."""
+        flags = self._findings.flags
+        return sum(map(flags.__contains__, self._outline.names[node.first : node.end])) if flags else 0
 
     def _facts(self, node: Node) -> tuple[str, ErrorSums | None]:
         if node.tensor is not None:

@@ -17,6 +17,7 @@ from qtquant_app.core.report import ErrorSums
 from qtquant_app.core.scan import Flag
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.gui.models.findings import Findings
+from qtquant_app.gui.models.scan_digest import Digest
 from qtquant_app.gui.models.tensor_cells import TITLES, Cells
 from qtquant_app.gui.models.tensor_filter import ODD, Arrangement, Query, arrange, check, sort
 from qtquant_app.gui.models.tensor_filter import Column as Column
@@ -28,6 +29,8 @@ Index = QModelIndex | QPersistentModelIndex
 Role = Qt.ItemDataRole
 
 NUMERIC = frozenset({Column.SQNR, Column.BYTES, Column.SHAPE})
+FEW = 1_000
+"""Of so many tensors it is looked up which rows they are in; where more have changed all rows are made anew when they show."""
 AT_ONCE = 4_000
 """Up to so many tensors are arranged on the spot; more go to a worker, and `ready` follows."""
 FETCHED = 1_000
@@ -56,6 +59,7 @@ class TensorTree(QAbstractItemModel):
         self._outline = Outline(())
         self._shown = Arrangement(self._query, None, [])
         self._cells = Cells(self._outline, self._findings)
+        self._scan: Digest | None = None
 
     @property
     def total(self) -> int:
@@ -96,7 +100,7 @@ class TensorTree(QAbstractItemModel):
     def set_tensors(self, tensors: Iterable[TensorInfo]) -> None:
         """Shows another checkpoint, of which no plan and no errors are known yet."""
         listed = tuple(tensors)
-        self._findings = Findings()
+        self._findings, self._scan = Findings(), None
         self._coming = cache(lambda: Outline(listed))  # a filter set meanwhile waits for the same one
         self._coming_total = len(listed)
         if listed and self._is_long:
@@ -121,11 +125,18 @@ class TensorTree(QAbstractItemModel):
     def set_flags(self, flags: Mapping[str, tuple[Flag, ...]]) -> None:
         """Shows what is odd about which tensors; those not named have nothing odd."""
         self._findings.set_flags(flags)
-        self._cells.look_for_flags()
-        if self._query.kind == ODD:
-            self._arrange()
+        self._flags_changed()
         self._changed()
-        self.flags_changed.emit()
+
+    def set_scan(self, scan: Digest | None) -> None:
+        """Shows what a scan has found out so far: errors and what is odd. A later state of it costs what has come since."""
+        before, self._scan, odd = self._scan, scan, self._findings.flags.keys()
+        self._findings.set_scan(scan)
+        new = scan.since(before) if scan else None
+        self._cells.forget(new if new is not None and len(new) <= FEW else None)
+        if odd != self._findings.flags.keys():
+            self._flags_changed()
+        self._changed()
 
     def set_filter(self, text: str, kind: str = "", flat: bool = False) -> None:
         """Leaves the tensors that `text` and `kind` allow; `flat` drops blocks and modules. Raises UsageError."""
@@ -183,6 +194,11 @@ class TensorTree(QAbstractItemModel):
         """All rows of a flat list, whether a view knows of them yet or not; made as they are asked for, in any thread."""
         outline, cells, order = self._outline, self._cells, self._shown.order
         return (cells.exported(_leaf(outline, at)) for at in order)
+
+    def _flags_changed(self) -> None:
+        if self._query.kind == ODD:
+            self._arrange()
+        self.flags_changed.emit()
 
     # What Qt asks for
 

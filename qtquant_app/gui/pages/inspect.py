@@ -13,12 +13,10 @@ from qtquant_app.core.matrix import find, item_bytes, part_of
 from qtquant_app.core.plan import Plan
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.report import RunReport, TensorReport
-from qtquant_app.core.scan import ScanReport
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.core.view import Window
 from qtquant_app.gui.inspection import Inspection
-from qtquant_app.gui.layer_rules import why_no_rule, with_layer_rule
-from qtquant_app.gui.models.flags import flags_of
+from qtquant_app.gui.layer_rules import why_no_rule_for, with_rule
 from qtquant_app.gui.plots.preview_view import PreviewView
 from qtquant_app.gui.pointer import Pointer
 from qtquant_app.gui.previewer import Previewer, Request
@@ -43,7 +41,8 @@ NO_SELECTION = (
     "Choose a tensor on the left",
     "Its weights appear here, and the error that the scheme on the right makes.",
 )
-CARRIED = "A run carries this tensor over as it is; the picture shows what the scheme would do to it."
+CARRIED = "A run keeps this tensor{why}; here is what the scheme would do to it."
+"""`why` is the plan's reason, in parentheses."""
 
 
 class InspectPage(QWidget):
@@ -113,8 +112,9 @@ class InspectPage(QWidget):
         self.windows.result.connect(errors.draw_window)
         self.windows.failed.connect(session.report_error)
         self.inspection.place_changed.connect(errors.show_place)
-        self.inspection.scanned.connect(self._take_scan)
+        self.glance.drawn.connect(self.layers.model.set_scan)
         self.layers.selection_chosen.connect(self.inspection.set_chosen)
+        self.inspection.chosen_changed.connect(self._offer)
 
     @property
     def tensor(self) -> TensorInfo | None:
@@ -200,6 +200,8 @@ class InspectPage(QWidget):
     def _show_error(self, error: QtQuantError) -> None:
         request = self.previewer.request
         if request is not None:
+            if self.picture.preview is not None and self.picture.preview.sampled:
+                self.picture.preview = None  # no exact picture follows, and a sample is not to pass for one
             self.picture.explain(request.part, error)
             if self.picture.preview is None:
                 self.figures.draw(None, 0)
@@ -211,24 +213,26 @@ class InspectPage(QWidget):
             look = self._session.verbs.look(request.checkpoint, request.part, request.scheme, window, known)
             self.windows.submit(look)
 
-    def _take_scan(self, report: ScanReport | None) -> None:
-        self.layers.model.set_flags(flags_of(report) if report else {})
-        if report is not None:
-            self.layers.model.add_errors(
-                (found.name, found.scheme, found.errors) for tensor in report.tensors for found in tensor.reports
-            )
+    def _subjects(self) -> tuple[TensorInfo, ...]:
+        """What a rule would be for: all that is chosen in the tree and can be quantized, or the one tensor looked at."""
+        checkpoint, tensor = self._session.checkpoint, self.tensor
+        names = self.inspection.chosen if checkpoint else ()
+        chosen = [checkpoint.by_name.get(part_of(name)[0]) for name in names] if checkpoint else []
+        fit = tuple(dict.fromkeys(info for info in chosen if info is not None and info.quantizable))
+        return fit or (() if tensor is None else (tensor,))
 
     def _add_rule(self, scheme: Scheme) -> None:
-        checkpoint, tensor = self._session.checkpoint, self.tensor
-        if checkpoint is not None and tensor is not None:
-            modules = {other.module for other in checkpoint.tensors}
-            self._session.set_recipe(with_layer_rule(self._session.recipe, tensor.module, scheme, modules))
+        checkpoint, subjects = self._session.checkpoint, self._subjects()
+        if checkpoint is not None and subjects:
+            modules = [other.module for other in checkpoint.tensors if other.quantizable]
+            recipe = with_rule(self._session.recipe, [info.module for info in subjects], scheme, modules)
+            self._session.set_recipe(recipe)
 
     def _offer(self) -> None:
         """Says which of the two buttons has something to do."""
-        recipe, tensor, scheme = self._session.recipe, self.tensor, self.panel.scheme
+        recipe, subjects, scheme = self._session.recipe, self._subjects(), self.panel.scheme
         model = "This is the recipe's default scheme already" if scheme == recipe.default else ""
-        self.panel.offer(model=model, layer=why_no_rule(recipe, tensor, scheme))
+        self.panel.offer(model=model, layer=why_no_rule_for(recipe, subjects, scheme), count=len(subjects))
 
 
 def _remark(plan: Plan | None, tensor: TensorInfo) -> str:
@@ -236,4 +240,4 @@ def _remark(plan: Plan | None, tensor: TensorInfo) -> str:
     planned = next((item for item in plan.tensors if item.name == tensor.name), None) if plan else None
     if tensor.quantizable and (planned is None or planned.action == "quantize"):
         return ""
-    return f"{CARRIED} Here: {planned.reason}." if planned and planned.reason else CARRIED
+    return CARRIED.format(why=f" ({planned.reason})" if planned and planned.reason else "")

@@ -6,34 +6,43 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import QTimer
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QTabWidget, QVBoxLayout
 
-from qtquant_app.core.errors import QtQuantError
+from qtquant_app.core.checkpoint import Checkpoint
+from qtquant_app.core.errors import PlanError, QtQuantError, RuleError
 from qtquant_app.core.plan import Plan
 from qtquant_app.core.recipe import Recipe, Rule
+from qtquant_app.core.recipe_diff import diff
 from qtquant_app.gui.models.plan_table import PLAN_COLUMNS
 from qtquant_app.gui.models.rows import RowsModel
+from qtquant_app.gui.output_state import default_parent, suggest
+from qtquant_app.gui.recipe_files import RecipeFiles
 from qtquant_app.gui.session import Session
 from qtquant_app.gui.settings import Settings
+from qtquant_app.gui.summary import lasting_name
 from qtquant_app.gui.theme import GRID
 from qtquant_app.gui.widgets.buttons import Button
 from qtquant_app.gui.widgets.card import Card
+from qtquant_app.gui.widgets.command_panel import CommandPanel
 from qtquant_app.gui.widgets.error_panel import ErrorPanel
 from qtquant_app.gui.widgets.format_choice import FormatChoice
 from qtquant_app.gui.widgets.gives_card import GivesCard
+from qtquant_app.gui.widgets.lint_card import LintCard
 from qtquant_app.gui.widgets.page import Page, scrolled
 from qtquant_app.gui.widgets.patterns_edit import PatternsEdit
+from qtquant_app.gui.widgets.presets_button import PresetsButton
+from qtquant_app.gui.widgets.recipe_offer import RecipeOffer
 from qtquant_app.gui.widgets.rules_card import RulesCard
 from qtquant_app.gui.widgets.scheme_editor import SchemeEditor
 from qtquant_app.gui.widgets.table import Table
 from qtquant_app.gui.widgets.text import Text
-from qtquant_app.jobs.job import once
-from qtquant_app.jobs.latest import Latest
 
 RECIPES = "Recipes (*.json);;All files (*)"
+CLIPBOARD = "the clipboard"
 SCHEME_CODES = frozenset({"scheme", "method", "format-constraint", "scale-overflow"})
-PATTERN_CODES = frozenset({"pattern", "dead-rule", "shadowed-rule", "tied-head"})
+PATTERN_CODES = frozenset({"pattern", "dead-rule"})
 
 
 class RecipePage(Page):
@@ -43,8 +52,18 @@ class RecipePage(Page):
         super().__init__("recipePage", "Recipe", "the scheme of every tensor; nothing is read or written yet")
         self._session = session
         self._settings = settings
-        self._files = Latest(self)
+        self._files = RecipeFiles(self)
+        self._kept: tuple[Recipe, str] | None = None
+        """The recipe as it is in a file, and the file."""
+        self.presets_button = PresetsButton(session)
+        self.lint_card = LintCard(session)
         self.open_button = Button("&Open recipe…", "open", name="openRecipeButton")
+        self.result_button = Button(
+            "&Result's recipe…",
+            "open",
+            name="openResultRecipeButton",
+            tip="Takes the recipe of a folder that a run wrote",
+        )
         self.save_button = Button("&Save recipe…", "save", name="saveRecipeButton", tip="Ctrl+S")
         self.scheme_editor = SchemeEditor()
         self.format_choice = FormatChoice()
@@ -53,6 +72,9 @@ class RecipePage(Page):
         self.scheme_error = ErrorPanel("schemeErrorPanel")
         self.pattern_error = ErrorPanel("patternErrorPanel")
         self.error_panel = ErrorPanel("recipeErrorPanel")
+        self.offer = RecipeOffer()
+        self.command = CommandPanel()
+        self.tabs = QTabWidget()
         self.gives_card = GivesCard()
         self.plan_model = RowsModel(PLAN_COLUMNS, self)
         self.plan_table = Table(self.plan_model, "planTable", "What becomes of each tensor")
@@ -60,28 +82,51 @@ class RecipePage(Page):
         self.next_button = Button("Go to R&un", name="toRunButton", primary=True)
         self._lay_out()
         self._connect()
+        self._on_checkpoint(session.checkpoint)
         self._on_recipe(session.recipe)
         self._on_plan(session.plan or session.refusal)
 
     def choose_recipe(self) -> None:
-        """Asks for a recipe file and reads it in a worker."""
+        """Asks for a recipe file, and shows what it would change."""
         path, _ = QFileDialog.getOpenFileName(self, "Open a recipe", self._settings.text("recipe/file"), RECIPES)
         if path:
-            self.read(path)
+            self.consider(path)
+
+    def choose_result(self) -> None:
+        """Asks for a folder that a run wrote, and shows what its recipe would change."""
+        path = QFileDialog.getExistingDirectory(
+            self, "Take the recipe of a result", self._settings.text("output/parent")
+        )
+        if path:
+            self.consider(path)
+
+    def consider(self, path: str) -> None:
+        """Shows what the recipe of a file or of a result's folder would change; a click then applies it."""
+        self._files.open(path)
 
     def read(self, path: str) -> None:
-        """Reads the recipe in `path`, or inside a result's qtquant.json, in a worker."""
-        self._files.submit(once(lambda: _read(path)))
+        """Applies the recipe in `path`, or inside a result's qtquant.json, as soon as it is read."""
+        self._files.open(path, at_once=True)
 
     def save_as(self) -> None:
         """Asks where to, and writes the recipe in a worker."""
         path, _ = QFileDialog.getSaveFileName(self, "Save the recipe", self._settings.text("recipe/file"), RECIPES)
         if path:
-            recipe = self._session.recipe
-            self._files.submit(once(lambda: _save(recipe, path)))
+            self._files.save(self._session.recipe, path)
+
+    def paste(self) -> None:
+        """Shows what the recipe on the clipboard would change."""
+        self._files.parse(QGuiApplication.clipboard().text(), CLIPBOARD)
+
+    def copy(self) -> None:
+        """Puts the recipe on the clipboard, as the JSON that a file would hold."""
+        QGuiApplication.clipboard().setText(self._session.recipe.dumps())
+        self._session.message.emit("Recipe copied", "")
 
     def _lay_out(self) -> None:
+        self.tools.addWidget(self.presets_button)
         self.tools.addWidget(self.open_button)
+        self.tools.addWidget(self.result_button)
         self.tools.addWidget(self.save_button)
         left = QVBoxLayout()
         left.setContentsMargins(0, 0, 3 * GRID, 0)
@@ -95,13 +140,12 @@ class RecipePage(Page):
             for widget in widgets:
                 card.add(widget)
             left.addWidget(card)
-        left.addWidget(self.rules_card)
         left.addStretch(1)
         right = QVBoxLayout()
         right.setSpacing(2 * GRID)
         right.addWidget(self.error_panel)
         right.addWidget(self.gives_card)
-        right.addWidget(self.plan_table, 1)
+        right.addWidget(self._tabs(), 1)
         foot = QHBoxLayout()
         foot.addStretch(1)
         foot.addWidget(self.next_button)
@@ -111,7 +155,22 @@ class RecipePage(Page):
         self._knobs = scrolled(left, 84 * GRID)
         columns.addWidget(self._knobs)
         columns.addLayout(right, 1)
+        self.content.addWidget(self.offer)
         self.content.addLayout(columns, 1)
+
+    def _tabs(self) -> QTabWidget:
+        self.tabs.setObjectName("recipeTabs")
+        self.tabs.setAccessibleName("What the recipe says and gives")
+        self._rules_area = scrolled(self.rules_card)
+        self.tabs.addTab(self._rules_area, self.rules_card.title)
+        self.tabs.addTab(self.plan_table, "Tensors")
+        readers = QVBoxLayout()
+        readers.addWidget(self.lint_card)
+        readers.addStretch(1)
+        self.tabs.addTab(scrolled(readers), "Will it load?")
+        self.tabs.addTab(self.command, "As a command")
+        self.tabs.setCurrentWidget(self.plan_table)
+        return self.tabs
 
     def _ignore_widgets(self) -> Iterable[PatternsEdit | Text]:
         self.ignore_edit.setPlaceholderText("*.mlp.down_proj\nre:.*\\.layers\\.0\\..*")
@@ -127,8 +186,17 @@ class RecipePage(Page):
         self.format_choice.format_changed.connect(self._on_format)
         self.ignore_edit.patterns_changed.connect(self._on_ignore)
         self.rules_card.rules_changed.connect(self._on_rules)
-        self._files.result.connect(self._on_file)
+        self.rules_card.titled.connect(lambda title: self.tabs.setTabText(0, title))
+        self.result_button.clicked.connect(self.choose_result)
+        self.offer.taken.connect(self._on_taken)
+        self.command.copied.connect(lambda: session.message.emit("Command line copied", ""))
+        self._files.read.connect(self._on_read)
+        self._files.saved.connect(self._on_saved)
         self._files.failed.connect(self.error_panel.show_error)
+        paste = QShortcut(QKeySequence.StandardKey.Paste, self, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        paste.activated.connect(self.paste)
+        session.checkpoint_changed.connect(self._on_checkpoint)
+        session.device_changed.connect(self._show_command)
         session.recipe_changed.connect(self._on_recipe)
         session.plan_changed.connect(self._on_plan)
         session.planning_changed.connect(self._on_planning)
@@ -148,8 +216,23 @@ class RecipePage(Page):
             self.scheme_editor.set_scheme(recipe.default)
         self.format_choice.set_format(recipe.format)
         self.ignore_edit.set_patterns(recipe.ignore)
-        self.rules_card.set_rules(recipe.rules, ())
+        self.rules_card.set_recipe(recipe)
         self._settings.set_recipe(recipe)
+        self._show_command()
+
+    def _on_checkpoint(self, checkpoint: Checkpoint | None) -> None:
+        self.rules_card.set_checkpoint(checkpoint)
+        self._show_command()
+
+    def _show_command(self) -> None:
+        recipe, checkpoint = self._session.recipe, self._session.checkpoint
+        output = (
+            suggest(checkpoint, recipe, self._settings.text("output/parent") or default_parent()) if checkpoint else ""
+        )
+        file = self._kept[1] if self._kept and self._kept[0] == recipe else ""
+        self.command.show_command(
+            lasting_name(checkpoint) if checkpoint else "", output, recipe, file, self._session.device
+        )
 
     def _on_planning(self, busy: bool) -> None:
         self.gives_card.state.setText("planning…" if busy else "")
@@ -157,45 +240,78 @@ class RecipePage(Page):
     def _on_plan(self, outcome: Plan | QtQuantError | None) -> None:
         refusal = outcome if isinstance(outcome, QtQuantError) else None
         plan = outcome if isinstance(outcome, Plan) else None
-        code = refusal.code if refusal else ""
-        self.scheme_error.show_error(refusal if code in SCHEME_CODES else None)
-        self.pattern_error.show_error(refusal if code in PATTERN_CODES else None)
-        self.error_panel.show_error(None if code in SCHEME_CODES | PATTERN_CODES else refusal)
-        if code in PATTERN_CODES:
-            QTimer.singleShot(0, self._bring_pattern_error_into_view)
+        self._show_refusal(refusal)
         self.gives_card.set_plan(plan)
         self.gives_card.state.setText(self._state(plan, refusal))
         self.plan_model.set_rows(plan.tensors if plan else ())
-        self.rules_card.set_rules(self._session.recipe.rules, plan.rules if plan else ())
+        self.rules_card.set_outcome(outcome)
         self.next_button.setEnabled(plan is not None)
+
+    def _show_refusal(self, refusal: QtQuantError | None) -> None:
+        """Each refusal beside what caused it: a rule, an ignore pattern, the scheme, or none of them."""
+        code = refusal.code if refusal else ""
+        ruled = isinstance(refusal, RuleError) and any(fault.rule is not None for fault in refusal.faults)
+        ignored = _of_ignored(refusal)
+        self.scheme_error.show_error(refusal if code in SCHEME_CODES and not ruled else None)
+        self.pattern_error.show_error(ignored)
+        self.error_panel.show_error(None if ruled or ignored or code in SCHEME_CODES else refusal)
+        if ruled:
+            self.show_rules()
+            QTimer.singleShot(0, self._bring_rule_error_into_view)
+        if ignored:
+            QTimer.singleShot(0, self._bring_pattern_error_into_view)
+
+    def show_rules(self) -> None:
+        """Brings the rules to the front."""
+        self.tabs.setCurrentWidget(self._rules_area)
 
     def _bring_pattern_error_into_view(self) -> None:
         self._knobs.ensureWidgetVisible(self.pattern_error)
+
+    def _bring_rule_error_into_view(self) -> None:
+        self._rules_area.ensureWidgetVisible(self.rules_card.faults)
 
     def _state(self, plan: Plan | None, refusal: QtQuantError | None) -> str:
         if refusal is not None:
             return "refused: see the message"
         return "" if plan or self._session.checkpoint else "open a checkpoint on the Source page to see it"
 
-    def _on_file(self, outcome: Recipe | str) -> None:
+    def _on_read(self, recipe: Recipe, origin: str, at_once: bool) -> None:
         self.error_panel.show_error(None)
-        if isinstance(outcome, Recipe):
-            self._session.set_recipe(outcome)
-            self._session.message.emit("Recipe opened", "")
+        difference = diff(self._session.recipe, recipe)
+        if origin != CLIPBOARD and Path(origin).suffix:
+            self._kept = recipe, origin
+        if at_once or not difference:
+            self.offer.leave()
+            self._session.set_recipe(recipe, f"recipe from {_short(origin)}")
+            self._session.message.emit("Recipe opened" if difference else f"{_short(origin)}: the same recipe", "")
+            self._show_command()
         else:
-            self._settings.set("recipe/file", outcome)
-            self._session.message.emit(f"Recipe saved to {outcome}", "")
+            self.offer.offer(recipe, difference, _short(origin))
+
+    def _on_taken(self, recipe: Recipe, origin: str) -> None:
+        self._session.set_recipe(recipe, f"recipe from {origin}")
+        self._session.message.emit(f"Recipe from {origin} applied", "")
+
+    def _on_saved(self, recipe: Recipe, file: str) -> None:
+        self.error_panel.show_error(None)
+        self._kept = recipe, file
+        self._settings.set("recipe/file", file)
+        self._session.message.emit(f"Recipe saved to {file}", "")
+        self._show_command()
 
 
-def _read(path: str) -> Recipe:
-    from qtquant_app.engine.recipes import read_recipe
+def _short(origin: str) -> str:
+    """A place by its name alone; a result's record by that of its folder."""
+    place = Path(origin)
+    if origin == CLIPBOARD:
+        return origin
+    return (place.parent.name if place.name == "qtquant.json" else place.name) or origin
 
-    return read_recipe(path)
 
-
-def _save(recipe: Recipe, path: str) -> str:
-    from qtquant_app.engine.recipes import save_recipe
-
-    file = Path(path)
-    save_recipe(recipe, file if file.suffix else file.with_suffix(".json"))
-    return path
+def _of_ignored(refusal: QtQuantError | None) -> QtQuantError | None:
+    """What of a refusal is about the ignore patterns."""
+    if isinstance(refusal, RuleError):
+        faults = [fault for fault in refusal.faults if fault.rule is None]
+        return PlanError(faults[0].text, hint=faults[0].hint, code=faults[0].code) if faults else None
+    return refusal if refusal is not None and refusal.code in PATTERN_CODES else None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
-
 from PySide6.QtCore import QStringListModel
 from PySide6.QtWidgets import (
     QFileDialog,
@@ -17,7 +15,7 @@ from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import QtQuantError
 from qtquant_app.gui.session import Session
 from qtquant_app.gui.settings import Settings
-from qtquant_app.gui.summary import Summary, summarize
+from qtquant_app.gui.summary import SAMPLE, Summary, lasting_name, summarize
 from qtquant_app.gui.theme import GRID
 from qtquant_app.gui.widgets.buttons import Button
 from qtquant_app.gui.widgets.error_panel import ErrorPanel
@@ -29,7 +27,6 @@ from qtquant_app.gui.widgets.text import Text
 from qtquant_app.jobs.job import once
 from qtquant_app.jobs.latest import Latest
 
-SAMPLE = "sample"
 WEIGHTS = "Weights (*.safetensors *.bin *.pt *.pth);;All files (*)"
 
 
@@ -131,17 +128,10 @@ class SourcePage(Page):
         if checkpoint is None:
             self._right.setCurrentWidget(self._empty)
             return
-        self.recent_model.setStringList(self._settings.add_recent(_lasting_name(checkpoint)))
+        self.recent_model.setStringList(self._settings.add_recent(lasting_name(checkpoint)))
         self.summary_card.set_label(checkpoint.label)
         self._counter.submit(once(lambda: summarize(checkpoint)))
 
     def _on_summary(self, summary: Summary) -> None:
         self.summary_card.set_summary(summary)
         self._right.setCurrentWidget(self.summary_card)
-
-
-def _lasting_name(checkpoint: Checkpoint) -> str:
-    """What opens `checkpoint` again, from whatever folder the program is started in."""
-    given = PurePath(checkpoint.label)
-    local = given.name == checkpoint.path.name and checkpoint.label != SAMPLE
-    return str(checkpoint.path) if local else checkpoint.label

@@ -35,7 +35,7 @@ class ErrorLayout:
             "sortColumnsCheck", "Sort columns by error", "Columns by squared error, the worst first"
         )
         self.read_out, self.detail = Elided(HINT, mode=Qt.TextElideMode.ElideRight), Text()
-        self.group_title = Text(muted=True)
+        self.group_title = Elided(muted=True, mode=Qt.TextElideMode.ElideRight)
         self._view = view
         self.read_out.setObjectName("errorReadOut")
         self.read_out.setAccessibleName("Cell under the cursor")

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QSplitter, QStackedWidge
 from qtquant_app.core.errors import QtQuantError
 from qtquant_app.core.quantities import shape_text
 from qtquant_app.core.scheme import Scheme
+from qtquant_app.gui.hints import window_hint
 from qtquant_app.gui.plots.error_view import ErrorView
 from qtquant_app.gui.plots.histogram import HistogramPlot
 from qtquant_app.gui.theme import GRID
@@ -23,6 +24,7 @@ UPDATING_AFTER_MS = 120
 """An answer that comes sooner than this needs no sign that it is awaited."""
 
 READING = "Reading the weights …"
+CAPTION = "Weights, and the levels of a group with the median scale"
 
 
 class PreviewView(QWidget):
@@ -50,9 +52,7 @@ class PreviewView(QWidget):
         self.preview = preview
         self.settle()
         if preview.sampled:
-            self.status.setText(
-                f"Sample of {preview.sampled:,} of {preview.shape[0]:,} channels; the exact picture follows"
-            )
+            self.status.setText(f"\u2248 sample: {preview.sampled:,} of {preview.shape[0]:,} channels")
         self.remark(remark)
         self.title.setText(preview.layer)
         self.detail.setText(f"{shape_text(preview.shape)}  {preview.stored}  {preview.scheme.label}")
@@ -89,7 +89,7 @@ class PreviewView(QWidget):
 
     def explain(self, layer: str, error: QtQuantError) -> None:
         """Says why there is no picture: beside the last one of the same tensor, or in place of one of another."""
-        sentence, hint = _sentence(error.message), _sentence(error.hint)
+        sentence, hint = _sentence(error.message), _sentence(window_hint(error))
         if self.preview is not None and self.preview.layer == layer:
             self.settle()
             self.note.setText(f"{sentence} {hint}".rstrip())
@@ -122,7 +122,7 @@ class PreviewView(QWidget):
     def _lay_out(self) -> None:
         self._plots = QSplitter(Qt.Orientation.Vertical)
         self._plots.setChildrenCollapsible(False)
-        self._plots.addWidget(_captioned("Weights, and the levels of a group with the median scale", self.histogram))
+        self._plots.addWidget(_captioned(CAPTION, self.status, self.histogram))
         self._plots.addWidget(self.errors)
         self._plots.setStretchFactor(0, 1)
         self._plots.setStretchFactor(1, 3)
@@ -133,22 +133,25 @@ class PreviewView(QWidget):
         line = QHBoxLayout()
         line.setSpacing(3 * GRID)
         line.addWidget(self.title, 1)
-        line.addWidget(self.status)
         line.addWidget(self.detail)
         column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column.setContentsMargins(0, GRID, 0, 0)
         column.setSpacing(GRID)
         column.addLayout(line)
         column.addWidget(self.note)
         column.addWidget(self._stack, 1)
 
 
-def _captioned(caption: str, plot: QWidget) -> QWidget:
+def _captioned(caption: str, status: QWidget, plot: QWidget) -> QWidget:
+    """`plot` below its caption; `status` comes and goes at the end of that line, where it moves nothing."""
     box = QWidget()
+    line = QHBoxLayout()
+    line.addWidget(Elided(caption, muted=True, mode=Qt.TextElideMode.ElideRight), 1)
+    line.addWidget(status)
     column = QVBoxLayout(box)
     column.setContentsMargins(0, 0, 0, 0)
     column.setSpacing(2)
-    column.addWidget(Text(caption, muted=True))
+    column.addLayout(line)
     column.addWidget(plot, 1)
     return box
 

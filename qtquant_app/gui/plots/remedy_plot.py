@@ -83,7 +83,7 @@ class RemedyPlot(Plot):
         (left, low), (right, high) = np.min(places, axis=0), np.max(places, axis=0)
         wide, tall = (right - left) or abs(left) or 1.0, (high - low) or 1.0
         self.setRange(
-            xRange=(left - 0.1 * wide, right + 0.16 * wide), yRange=(low - 0.22 * tall, high + 0.2 * tall), padding=0
+            xRange=(left - 0.1 * wide, right + 0.16 * wide), yRange=(low - 0.34 * tall, high + 0.34 * tall), padding=0
         )
 
     def recolour(self) -> None:

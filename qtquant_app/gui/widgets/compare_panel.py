@@ -20,7 +20,7 @@ from qtquant_app.gui.theme import GRID
 from qtquant_app.gui.widgets.buttons import Button
 from qtquant_app.gui.widgets.pair_view import PairView
 from qtquant_app.gui.widgets.table import Table
-from qtquant_app.gui.widgets.text import Elided, Text
+from qtquant_app.gui.widgets.text import Elided
 
 NO_TENSOR = "Choose one tensor or several on the left: schemes are compared over them."
 NO_SCHEMES = "Add the scheme of the knobs, or the common ones, to compare them."
@@ -39,7 +39,7 @@ class ComparePanel(QWidget):
         self._format = session.recipe.format
         self.comparer = Comparer(session.verbs, self)
         self.subject = Elided(bold=True)
-        self.status = Text(muted=True)
+        self.status = Elided(muted=True, mode=Qt.TextElideMode.ElideRight)
         self.model = RowsModel(COMPARE_COLUMNS, self)
         self.table = Table(self.model, "compareTable", "Schemes compared")
         self.knobs_button = Button("Add the &knobs' scheme", name="addKnobsSchemeButton")
@@ -82,6 +82,7 @@ class ComparePanel(QWidget):
                 scheme,
                 " ".join(pin for pin in "AB" if self._pins.get(pin) == scheme),
                 self.comparer.figures(self._key(scheme)),
+                self.comparer.why_not(self._key(scheme)),
             )
             for scheme in self._schemes
         ]
@@ -136,6 +137,8 @@ class ComparePanel(QWidget):
 
     def _lay_out(self) -> None:
         self.status.setObjectName("compareStatus")
+        narrow = ("W4 g128 asym mse", "A B", "88.8 MB *", "8.888", "88.88 dB", "0.8888 %", "0.08888")
+        self.table.set_narrow(dict(enumerate(narrow)))
         self.tabs.setObjectName("compareTabs")
         self.tabs.setAccessibleName("How the schemes are shown")
         self.tabs.setDocumentMode(True)
@@ -145,11 +148,11 @@ class ComparePanel(QWidget):
             self.tabs.addTab(self.pair.page(view), title)
         head, foot = QHBoxLayout(), QHBoxLayout()
         head.addWidget(self.subject, 1)
-        for button in (self.knobs_button, self.common_button, self.remove_button):
+        for button in (self.knobs_button, self.common_button):
             head.addWidget(button)
         foot.addWidget(self.status, 1)
         foot.addWidget(self.stop_button)
-        for button in self.pin_buttons.values():
+        for button in (*self.pin_buttons.values(), self.remove_button):
             foot.addWidget(button)
         upper = QWidget()
         column = QVBoxLayout(upper)
@@ -163,7 +166,7 @@ class ComparePanel(QWidget):
         splitter.setChildrenCollapsible(False)
         splitter.addWidget(upper)
         splitter.addWidget(self.tabs)
-        splitter.setSizes([230, 400])
+        splitter.setSizes([250, 400])
         splitter.setStretchFactor(1, 1)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)

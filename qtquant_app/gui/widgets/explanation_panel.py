@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence
+from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
 from qtquant_app.core.derivation import Step, full_text, steps
 from qtquant_app.core.errors import QtQuantError
 from qtquant_app.core.explanation import Explanation
 from qtquant_app.core.quantities import stretch_text
-from qtquant_app.core.scheme import Scheme
 from qtquant_app.core.view import Place
 from qtquant_app.gui.hints import window_hint
 from qtquant_app.gui.inspection import Inspection
@@ -27,6 +26,9 @@ NO_PLACE = (
     "Pin a weight on the map (click, or arrow keys)",
     "Its way from float to code, to its bits in the file, and back appears here, with its own numbers.",
 )
+OPERATORS = ("+", "/", "\u2212", "\u00d7", "\u2192", "=")
+NARROWEST = 16
+"""Characters that a formula is folded to at the least."""
 STRIPS = 2
 """Words that a step shows at most: a code may straddle two."""
 
@@ -49,12 +51,51 @@ class Line(Text):
             super().keyPressEvent(event)
 
 
+class Formula(Line):
+    """Lines in a font of one width. One that is too long goes on below, further in than it began."""
+
+    def __init__(self) -> None:
+        super().__init__(fixed=True)
+        self.setWordWrap(False)
+        self._lines: tuple[str, ...] = ()
+
+    def set_lines(self, lines: tuple[str, ...]) -> None:
+        """Shows `lines`, folded to the width there is."""
+        self._lines = lines
+        self._fold()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fold()
+
+    def _fold(self) -> None:
+        across = max(NARROWEST, self.width() // max(1, self.fontMetrics().horizontalAdvance("0")))
+        text = "\n".join(part for line in self._lines for part in folded(line, across))
+        if text != self.text():
+            self.setText(text)
+
+
+def folded(line: str, across: int) -> list[str]:
+    """`line` in parts of at most `across` characters, broken before an operator where there is one."""
+    indent = len(line) - len(line.lstrip())
+    parts = []
+    while len(line) > across:
+        spaces = [at for at in range(indent + 1, across + 1) if line[at] == " "]
+        at = next((at for at in reversed(spaces) if line[at + 1 : at + 2] in OPERATORS), spaces[-1] if spaces else 0)
+        if not at:
+            break
+        parts.append(line[:at])
+        indent = min(indent + 4, across // 4) if len(parts) == 1 else indent
+        line = " " * indent + line[at:].lstrip()
+    return [*parts, line]
+
+
 class StepView(QWidget):
     """A step: its title, its formula, the bits, and what there is to say."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.title, self.formula = Line(bold=True), Line(fixed=True)
+        self.title, self.formula = Line(bold=True), Formula()
         self.strips = [BitStrip() for _ in range(STRIPS)]
         self.note = Line(muted=True)
         column = QVBoxLayout(self)
@@ -66,7 +107,7 @@ class StepView(QWidget):
     def draw(self, number: int, step: Step) -> None:
         """Shows `step` as the one of that number."""
         self.title.setText(f"{number}  {step.title}")
-        self.formula.setText("\n".join(step.lines))
+        self.formula.set_lines(step.lines)
         self.note.setText(step.note)
         self.note.setVisible(bool(step.note))
         for at, strip in enumerate(self.strips):
@@ -87,7 +128,8 @@ class ExplanationPanel(QStackedWidget):
         """A tensor and its smallest and largest weight, from its last exact preview."""
         self.explanations = Latest(self)
         self.empty = Placeholder(*NO_PLACE)
-        self.where, self.copy_button = Line(), Button("Copy", "copy", name="copyExplanationButton")
+        self.where, self.under = Line(bold=True), Line()
+        self.copy_button = Button("Copy", "copy", name="copyExplanationButton")
         self.views: list[StepView] = []
         self.area = QScrollArea()
         self._lay_out()
@@ -128,7 +170,11 @@ class ExplanationPanel(QStackedWidget):
         head = QHBoxLayout()
         head.addWidget(self.where, 1)
         head.addWidget(self.copy_button, 0, Qt.AlignmentFlag.AlignTop)
-        self._column.addLayout(head)
+        top = QVBoxLayout()
+        top.setSpacing(0)
+        top.addLayout(head)
+        top.addWidget(self.under)
+        self._column.addLayout(top)
         self._column.addStretch(1)
         self.area.setWidget(inner)
         self.addWidget(self.empty)
@@ -136,6 +182,7 @@ class ExplanationPanel(QStackedWidget):
 
     def _connect(self) -> None:
         inspection = self._inspection
+        self._session.checkpoint_changed.connect(self._forget)
         for signal in (inspection.place_changed, inspection.scheme_changed, inspection.part_changed):
             signal.connect(self._request)
         inspection.preview_changed.connect(self._take_preview)
@@ -154,6 +201,10 @@ class ExplanationPanel(QStackedWidget):
         if preview is not None and not preview.sampled:
             self._extremes = preview.layer, preview.weight_range
 
+    def _forget(self) -> None:
+        """Another checkpoint may have a tensor of the same name."""
+        self._extremes = None
+
     def _request(self) -> None:
         checkpoint, inspection = self._session.checkpoint, self._inspection
         part, place, scheme = inspection.part, inspection.place, inspection.scheme
@@ -169,7 +220,8 @@ class ExplanationPanel(QStackedWidget):
 
     def _show(self, explanation: Explanation) -> None:
         self._explanation = explanation
-        self.where.setText(_where(explanation, self._inspection.place))
+        self.where.setText(f"Row {explanation.row:,}, column {explanation.column:,}")
+        self.under.setText(_under(explanation, self._inspection.place))
         found = steps(explanation)
         while len(self.views) < len(found):
             self.views.append(StepView())
@@ -193,15 +245,11 @@ class ExplanationPanel(QStackedWidget):
         self.setCurrentWidget(self.empty)
 
 
-def _where(it: Explanation, place: Place | None) -> str:
-    text = f"Row {it.row:,}, column {it.column:,}, {_scheme(it.scheme, it.format)}"
+def _under(it: Explanation, place: Place | None) -> str:
+    text = f"{it.scheme.label}, {it.format}"
     if place is not None and not place.single:
         inside = f"{stretch_text('row', *place.rows)}, {stretch_text('column', *place.columns)}"
         text += f"\nThe largest error in {inside}."
     if it.carried:
         text += "\nA run leaves this tensor as it is; this is what the scheme would do."
     return text
-
-
-def _scheme(scheme: Scheme, format: str) -> str:
-    return f"{scheme.label}, {format}"

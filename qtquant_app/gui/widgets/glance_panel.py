@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QFileDialog, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from qtquant_app.core.checkpoint import Checkpoint
@@ -33,8 +34,18 @@ NOT_SCANNED = (
 PAGES = "HTML pages (*.html)"
 
 
+TURN_MS = 5
+"""Between the drawing of one part and of the next: what came in meanwhile is answered first."""
+
+
 class GlancePanel(QWidget):
-    """Shows the scan that the Inspection has, and makes one; what is selected here is selected everywhere."""
+    """Shows the scan that the Inspection has, and makes one; what is selected here is selected everywhere.
+
+    Map, table and lines are drawn one after the other, each in a turn of the event loop of its own, and only while they show.
+    """
+
+    drawn = Signal(object)
+    """Digest | None: what the scan has found out so far, once it is drawn here or while nothing of it shows."""
 
     def __init__(self, session: Session, inspection: Inspection, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -51,6 +62,11 @@ class GlancePanel(QWidget):
         self.start_button.setAccessibleName("Scan the whole model now")
         self.empty = Placeholder("", "", self.start_button)
         self.empty.setObjectName("glanceEmpty")
+        self._due: list[MapSide | ScanTableView | DepthSide] = []
+        """Parts that show an older digest."""
+        self._told: Digest | None = None
+        self._turn = QTimer(self, singleShot=True, interval=TURN_MS)
+        self._turn.timeout.connect(self._draw_next)
         self._digest: Digest | None = None
         self._checkpoint: Checkpoint | None = None
         self._saving = ""
@@ -64,6 +80,11 @@ class GlancePanel(QWidget):
     def digest(self) -> Digest | None:
         """The scan that is shown."""
         return self._digest
+
+    @property
+    def drawing(self) -> bool:
+        """Whether something that shows is still to be drawn."""
+        return self._turn.isActive()
 
     def scan(self) -> None:
         """Scans the open checkpoint under the schemes of the bar."""
@@ -170,15 +191,43 @@ class GlancePanel(QWidget):
             return
         self._draw()
 
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        if self._due:
+            self._turn.start()
+
     def _draw(self) -> None:
-        for side in (self.map, self.table, self.by_depth):
-            side.take(self._digest)
-        self._select(self._session.selection)
+        self._due = [self.map, self.table, self.by_depth]
         self._refresh()
+        if self._digest is None:
+            while self._due:
+                self._draw_one()
+            self._tell()
+        else:
+            self._turn.start()
+
+    def _draw_next(self) -> None:
+        """Draws one part, and leaves the rest for the next turn; those who look on are told last."""
+        if self._due and self.isVisible():
+            self._draw_one()
+        elif self._told is not self._digest:
+            self._tell()
+        if (self._due and self.isVisible()) or self._told is not self._digest:
+            self._turn.start()
+
+    def _draw_one(self) -> None:
+        side = self._due.pop(0)
+        side.take(self._digest)
+        side.select(self._session.selection)
+
+    def _tell(self) -> None:
+        self._told = self._digest
+        self.drawn.emit(self._digest)
 
     def _select(self, name: str) -> None:
         for side in (self.map, self.table, self.by_depth):
-            side.select(name)
+            if side not in self._due:
+                side.select(name)
 
     def _on_running(self, running: bool) -> None:
         self.bar.set_running(running)
@@ -207,13 +256,13 @@ class GlancePanel(QWidget):
 
     @property
     def _whole(self) -> bool:
-        return self._digest is not None and None not in self._digest.scans
+        return self._digest is not None and self._digest.whole
 
     def _state(self) -> str:
         """What is shown, in a line."""
         if self._digest is None:
             return ""
-        done = sum(scan is not None for scan in self._digest.scans)
+        done = int(self._digest.seen.sum())
         total = len(self._digest.scans)
         odd = f"  \u00b7  {len(self._digest.flags):,} odd" if self._digest.flags else ""
         if done < total:

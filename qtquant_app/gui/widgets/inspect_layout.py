@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QFrame, QScrollArea, QSplitter, QTabWidget, QVBoxL
 
 from qtquant_app.gui.theme import GRID
 
-KNOBS_WIDTH = 296
+KNOBS_WIDTH = 308
 
 
 def tabs(name: str, spoken: str, pages: Iterable[tuple[QWidget, str]]) -> QTabWidget:
@@ -58,6 +58,6 @@ def three_columns(left: QWidget, middle: QWidget, right: QWidget) -> QSplitter:
     for widget, stretch in ((left, 0), (middle, 1), (right, 0)):
         splitter.addWidget(widget)
         splitter.setStretchFactor(splitter.count() - 1, stretch)
-    splitter.setSizes([280, 640, KNOBS_WIDTH])
+    splitter.setSizes([272, 640, KNOBS_WIDTH])
     splitter.setHandleWidth(2 * GRID)
     return splitter

@@ -7,7 +7,7 @@ from itertools import product
 
 from PySide6.QtCore import QItemSelectionModel, QSignalBlocker, Qt, QTimer
 from PySide6.QtGui import QHideEvent, QKeySequence, QShortcut, QShowEvent
-from PySide6.QtWidgets import QAbstractItemView, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
 from qtquant_app.core.errors import QtQuantError
@@ -35,9 +35,11 @@ DELAY_MS = 150
 """Knobs at rest for so long are measured."""
 NO_TENSOR = "Choose a tensor on the left: what would lower its error is measured here."
 MEASURING = "Measuring \u2026"
-HINT = "Click a remedy, then apply it; double-click does both."
+HINT = "Choose a remedy, then apply it."
 UPDATING = "Being updated \u2026"
-PLOT_HEIGHT = 34 * GRID
+PLOT_HEIGHT = 30 * GRID
+ROWS = 9
+"""Room kept for so many remedies, so that nothing jumps while they are measured."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ class RemediesPanel(QWidget):
         """Gives the recipe back as it was before the last remedy was applied."""
         if self._can_undo():
             self._session.set_recipe(self._undo.pop()[0])
+            self._session.message.emit("The recipe is what it was before the remedy", "")
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
@@ -134,16 +137,18 @@ class RemediesPanel(QWidget):
         self.recipe_line.setObjectName("remedyRecipeLine")
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.set_empty_text(NO_TENSOR)
-        for column, sample in ((1, "+8.88"), (2, "+8.88 MB")):  # the two that decide stay in sight
-            self.table.setColumnWidth(column, self.table.fontMetrics().horizontalAdvance(sample) + 6 * GRID)
+        self.table.set_narrow({0: "8 5 bits, groups of 16", 1: "Gain dB", 2: "+8.88 MB"})  # what decides stays in sight
+        self.table.fit_rows(ROWS)
         self.table.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.plot.setMinimumHeight(PLOT_HEIGHT)
+        policy = QSizePolicy.Policy
+        self.plot.setSizePolicy(policy.Expanding, policy.Ignored)  # takes what is left; it would scroll for more
         self.apply_button.setAccessibleName("Apply the chosen remedy as a rule of the recipe")
         self.setMinimumWidth(60 * GRID)
 
     def _lay_out(self) -> None:
         head = QHBoxLayout()
-        head.addWidget(Text("Remedies for"))
+        head.addWidget(Text("For"))
         head.addWidget(self.scope_combo, 1)
         foot = QHBoxLayout()
         foot.addWidget(self.apply_button, 1)
@@ -153,10 +158,10 @@ class RemediesPanel(QWidget):
         column.setSpacing(GRID)
         column.addLayout(head)
         column.addWidget(self.status)
-        column.addWidget(self.table, 3)
-        column.addWidget(self.plot, 2)
-        column.addWidget(self.recipe_line)
+        column.addWidget(self.table)
         column.addLayout(foot)
+        column.addWidget(self.recipe_line)
+        column.addWidget(self.plot, 1)
 
     def _connect(self) -> None:
         inspection, session = self._inspection, self._session

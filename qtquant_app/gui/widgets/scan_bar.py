@@ -26,7 +26,7 @@ class ScanBar(QWidget):
         )
         self.cancel_button.setAccessibleName("Cancel the scan")
         self.report_button = Button(
-            "Save the repor&t…", "save", name="saveReportButton", tip="Writes the scan as one page of HTML"
+            "Save the report…", "save", name="saveReportButton", tip="Writes the scan as one page of HTML"
         )
         self.schemes = SchemesChoice()
         self.progress = QProgressBar()
@@ -41,7 +41,9 @@ class ScanBar(QWidget):
 
     def set_progress(self, done: float, words: str) -> None:
         """Shows how far the scan is, 0 to 1."""
+        self.progress.setUpdatesEnabled(False)  # else it paints itself, and all that waits to be painted, on the spot
         self.progress.setValue(round(STEPS * done))
+        self.progress.setUpdatesEnabled(True)
         self.progress.setAccessibleDescription(words)
         self.say(words)
 

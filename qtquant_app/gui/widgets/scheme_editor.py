@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QIntValidator, QStandardItem, QStandardItemModel
-from PySide6.QtWidgets import QCheckBox, QComboBox, QFormLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QFormLayout, QHBoxLayout, QLabel, QWidget
 
 from qtquant_app.core.errors import UsageError
 from qtquant_app.core.scheme import MAX_BITS, MIN_BITS, Scheme, Strategy
+from qtquant_app.gui.theme import GRID
 from qtquant_app.gui.widgets.choice_box import ChoiceBox
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ INT8_ACTIVATIONS = Scheme(bits=8, strategy="channel", group_size=None, activatio
 """The scheme that 8-bit activations ask for; its own activations and method aside, nothing in it is free."""
 
 TYPES = (("int", "Integer"), ("float", "Floating point"))
-STRATEGIES = (("tensor", "One for the tensor"), ("channel", "One per channel"), ("group", "One per group"))
+STRATEGIES = (("tensor", "Per tensor"), ("channel", "Per channel"), ("group", "Per group"))
 ACTIVATIONS = (("none", "As they are"), ("int8", "Integer, 8 bits"), ("fp8", "Floating point, 8 bits"))
 
 
@@ -51,7 +52,7 @@ class SchemeEditor(QWidget):
         )
         self.strategy_combo = self._choice("strategyCombo", "What shares a scale", STRATEGIES)
         self.group_combo = self._choice("groupSizeCombo", "Group size in columns", [(n, str(n)) for n in GROUP_SIZES])
-        self.symmetric_check = QCheckBox("around zero")
+        self.symmetric_check = QCheckBox("Symm&etric")
         self.method_combo = self._choice("methodCombo", "Method that finds the scales", ())
         self.activations_combo = self._choice("activationsCombo", "Activations", ACTIVATIONS)
         self._prepare()
@@ -86,6 +87,7 @@ class SchemeEditor(QWidget):
         self.symmetric_check.setAccessibleName("Symmetric")
         self.symmetric_check.setToolTip("Symmetric: the levels lie around zero, and no zero points are stored")
         self.group_combo.setEditable(True)
+        self.group_combo.setMinimumContentsLength(3)
         self.group_combo.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         self.group_combo.setCompleter(None)  # type: ignore[arg-type]  # None switches completion off
         self.group_combo.setValidator(QIntValidator(1, LARGEST_GROUP, self))
@@ -101,10 +103,9 @@ class SchemeEditor(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Ty&pe", self.type_combo)
-        form.addRow("&Bits", self.bits_combo)
-        form.addRow("Sc&ales", self.strategy_combo)
-        form.addRow("&Group size", self.group_combo)
-        form.addRow("Symm&etric", self.symmetric_check)
+        form.addRow(_label("&Bits", self.bits_combo), _beside(self.bits_combo, self.symmetric_check))
+        group = _label("&group", self.group_combo)
+        form.addRow(_label("Sc&ales", self.strategy_combo), _beside(self.strategy_combo, group, self.group_combo))
         form.addRow("Met&hod", self.method_combo)
         form.addRow("Acti&vations", self.activations_combo)
 
@@ -185,6 +186,21 @@ class SchemeEditor(QWidget):
         self.group_combo.setEnabled(free and scheme.strategy == "group")
         for row, method in enumerate(self._methods.values()):
             _item(self.method_combo, row).setEnabled(scheme.strategy in method.strategies)
+
+
+def _label(text: str, control: QWidget) -> QLabel:
+    label = QLabel(text)
+    label.setBuddy(control)
+    return label
+
+
+def _beside(*widgets: QWidget) -> QHBoxLayout:
+    """Knobs that share a row: what they say belongs together, and the figures below need the height."""
+    row = QHBoxLayout()
+    row.setSpacing(2 * GRID)
+    for widget in widgets:
+        row.addWidget(widget, 0 if isinstance(widget, QLabel) else 1 if widget is widgets[-1] else 2)
+    return row
 
 
 def _select(combo: QComboBox, value: object) -> None:

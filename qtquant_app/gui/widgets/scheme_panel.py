@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from qtquant_app.core.scheme import Scheme
+from qtquant_app.gui.theme import GRID
 from qtquant_app.gui.widgets.scheme_editor import SchemeEditor
-from qtquant_app.gui.widgets.text import Text
+from qtquant_app.gui.widgets.text import Elided
 
 
 class SchemePanel(QWidget):
@@ -25,15 +26,16 @@ class SchemePanel(QWidget):
         self.editor = SchemeEditor("inspect")
         self.model_button = QPushButton("Use for &model")
         self.rule_button = QPushButton("Add as &rule")
-        self.hint = Text(muted=True, wrap=True)
+        self.hint = Elided(muted=True, mode=Qt.TextElideMode.ElideRight)
         self._name_widgets()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(8)
+        column.setSpacing(GRID)
         uses = QHBoxLayout()
         for button in (self.model_button, self.rule_button):
             uses.addWidget(button, 1)
         column.addWidget(self.editor)
+        column.addSpacing(GRID)
         column.addLayout(uses)
         column.addWidget(self.hint)
         self.editor.scheme_changed.connect(self.scheme_changed)
@@ -44,11 +46,15 @@ class SchemePanel(QWidget):
     def scheme(self) -> Scheme:
         return self.editor.scheme
 
-    def offer(self, *, model: str, layer: str) -> None:
-        """Enables each button whose text is empty; another text says why there is nothing to do."""
+    def offer(self, *, model: str, layer: str, count: int = 1) -> None:
+        """Enables each button whose text is empty; another text says why there is nothing to do.
+
+        A rule would be for `count` tensors.
+        """
+        whose = f"the {count:,} tensors chosen, in one rule" if count > 1 else "the selected layer alone"
         for button, why, title in (
             (self.model_button, model, "Makes this the default scheme of the recipe, for the whole model"),
-            (self.rule_button, layer, "Makes this the scheme of the selected layer alone"),
+            (self.rule_button, layer, f"Makes this the scheme of {whose}"),
         ):
             button.setEnabled(not why)
             button.setToolTip(why or title)

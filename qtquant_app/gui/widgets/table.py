@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from PySide6.QtCore import QModelIndex, Qt
 from PySide6.QtGui import QGuiApplication, QPalette, QResizeEvent
 from PySide6.QtWidgets import (
@@ -37,6 +39,7 @@ class Table(QTableView):
         self.setWordWrap(False)
         self.setTabKeyNavigation(False)  # Tab leaves the table; arrows walk in it
         self.setCornerButtonEnabled(False)
+        self._least_rows = 0
         self._empty = Text(muted=True, wrap=True)
         self._empty.setParent(self.viewport())
         self._empty.setForegroundRole(QPalette.ColorRole.WindowText)
@@ -64,6 +67,23 @@ class Table(QTableView):
         """What to do next, in the middle while there are no rows."""
         self._empty.setText(text)
         self._say_if_empty()
+
+    def set_narrow(self, samples: Mapping[int, str]) -> None:
+        """Gives columns just the room of a sample text: for a table that has little."""
+        for at, sample in samples.items():
+            self.setColumnWidth(at, self.fontMetrics().horizontalAdvance(sample) + 5 * GRID)
+        self._least = self.columnWidth(0)
+
+    def fit_rows(self, least: int) -> None:
+        """Makes the table as high as its rows are, `least` at least: what stands below it stays near, and in sight."""
+        self._least_rows = least
+        self.model().modelReset.connect(self._fit_height)
+        self._fit_height()
+
+    def _fit_height(self) -> None:
+        rows = max(self._least_rows, self.model().rowCount(QModelIndex()))
+        bars = self.horizontalHeader().sizeHint().height() + self.horizontalScrollBar().sizeHint().height()
+        self.setFixedHeight(rows * self.verticalHeader().defaultSectionSize() + bars + 2 * self.frameWidth())
 
     def _say_if_empty(self) -> None:
         self._empty.setVisible(not self.model().rowCount(QModelIndex()))

@@ -62,14 +62,14 @@ class Worst:
 
 
 _CHANNEL = Column("Channel", lambda w: f"{w.channel:,}", lambda w: w.channel, "88,888", True)
-_COLUMNS = Column("Columns", lambda w: _span(*w.place.columns), lambda w: w.place.columns, "8,888 to 8,888")
+_COLUMNS = Column("Columns", lambda w: _span(*w.place.columns), lambda w: w.place.columns, "88,888 to 88,888")
 _RELATIVE = Column("Relative", lambda w: percent(w.relative), lambda w: w.relative, "88.88 %", True)
 _SQNR = Column("SQNR", lambda w: decibels(w.sqnr), lambda w: w.sqnr, "88.88 dB", True)
 _SHARE = Column(
-    "Share", lambda w: percent(w.share), lambda w: w.square_error, "0.008888 %", True,
+    "Share", lambda w: _short(100 * w.share), lambda w: w.square_error, "0.00088 %", True,
     lambda w: f"{percent(w.share)} of the squared error of the tensor",
 )  # fmt: skip
-_PEAK = Column("Largest |e|", lambda w: figure(w.max_error), lambda w: w.max_error, "0.08888", True)
+_PEAK = Column("Max |e|", lambda w: figure(w.max_error), lambda w: w.max_error, "0.08888", True)
 
 
 class WorstPanel(QWidget):
@@ -79,13 +79,15 @@ class WorstPanel(QWidget):
         super().__init__(parent)
         self._session, self._inspection = session, inspection
         self._listed = ""
-        self.channel_model = RowsModel((_CHANNEL, _RELATIVE, _SQNR, _SHARE, _PEAK), self)
+        self.channel_model = RowsModel((_CHANNEL, _SHARE, _RELATIVE, _PEAK, _SQNR), self)
         self.group_model = RowsModel((_CHANNEL, _COLUMNS, _SHARE, _PEAK), self)
         self.channels = Table(self.channel_model, "worstChannelsTable", "Channels that lose the most")
         self.groups = Table(self.group_model, "worstGroupsTable", "Groups that lose the most")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, GRID, 0, 0)
         column.setSpacing(GRID)
+        self.channels.set_narrow({0: "Channel", 1: "0.088 %", 2: "88.88 %", 3: "0.08888", 4: "88.88 dB"})
+        self.groups.set_narrow({0: "Channel", 1: "8,888 to 8,888", 2: "0.088 %", 3: "0.08888"})
         for title, table in (("Worst channels", self.channels), ("Worst groups of a channel", self.groups)):
             table.clicked.connect(self._go)
             table.activated.connect(self._go)
@@ -117,6 +119,13 @@ class WorstPanel(QWidget):
             if place == self._inspection.place:
                 self._inspection.set_place(None)  # said anew: the map may have moved on since
             self._inspection.set_place(place)
+
+
+def _short(share: float) -> str:
+    """A share in percent, as far as it matters for which is worse; its tip has all of it."""
+    if 0 < share < 1e-3:
+        return "< 0.001 %"
+    return f"{share:.2g} %" if share < 10 else f"{share:.0f} %"
 
 
 def _span(first: int, end: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -50,6 +51,7 @@ def _user_cache() -> Path:
 
 
 _CACHE = _cache_folder()
+_DECORATING = threading.Lock()
 
 
 def compiled(function: F) -> F:
@@ -63,11 +65,14 @@ def compiled_for_pictures(function: F) -> F:
 
 
 def _jit(function: F, fastmath: Any) -> F:
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(_CACHE or "")
-    try:
-        return cast(
-            F, numba.njit(function, nogil=True, error_model="numpy", fastmath=fastmath, cache=_CACHE is not None)
-        )
-    finally:
-        numba.config.CACHE_DIR = before
+    with (
+        _DECORATING
+    ):  # two threads may import two modules of kernels at once, and the setting is numba's, for all of them
+        before = numba.config.CACHE_DIR
+        numba.config.CACHE_DIR = str(_CACHE or "")
+        try:
+            return cast(
+                F, numba.njit(function, nogil=True, error_model="numpy", fastmath=fastmath, cache=_CACHE is not None)
+            )
+        finally:
+            numba.config.CACHE_DIR = before

@@ -204,7 +204,15 @@ def _fresh(code: str) -> str:
 
 def test_version_and_a_data_free_run_load_neither_torch_nor_qt(source: str, tmp_path: Path) -> None:
     run = f"main(['quantize', {source!r}, '-o', {str(tmp_path / 'o')!r}, '--group-size', '32', '--device', 'cpu', '--json'])"
-    for call in ("main(['formats', '--json'])", run):
+    layer = "model.layers.0.mlp.down_proj"
+    looks = [
+        ["scan", source, "--json"],
+        ["explain", source, "--layer", layer, "--row", "1", "--column", "2", "--json"],
+        ["compare", source, "--layer", layer, "--scheme", "W4 g32 sym", "--json"],
+        ["remedies", source, "--layer", layer, "--group-size", "32", "--json"],
+        ["report", source, "-o", str(tmp_path / "report.html"), "--worst", "1", "--json"],
+    ]
+    for call in ("main(['formats', '--json'])", run, *(f"main({[*look, '--device', 'cpu']!r})" for look in looks)):
         code = (
             "import sys, io, contextlib; from qtquant_app.cli.main import main\n"
             f"with contextlib.redirect_stdout(io.StringIO()): assert {call} == 0\n"

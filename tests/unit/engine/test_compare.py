@@ -12,7 +12,7 @@ import torch
 
 from qtquant_app.cli.main import main
 from qtquant_app.core.checkpoint import Checkpoint
-from qtquant_app.core.errors import SourceError, UsageError
+from qtquant_app.core.errors import PlanError, SourceError, UsageError
 from qtquant_app.core.events import ChunkDone, RunStarted
 from qtquant_app.core.report import ErrorSums
 from qtquant_app.core.scheme import Scheme
@@ -145,3 +145,10 @@ def test_the_command_prints_and_saves_the_same_numbers(
     for wrong, says in ((["--scheme", "W9 g32 sym"], "9"), (["--layer", "*.nothing"], "no layer")):
         assert main([*words, *wrong]) == 2
         assert says in capsys.readouterr().err
+
+
+def test_a_scheme_that_no_format_can_hold_one_tensor_under_is_refused_before_any_work(tmp_path: Path) -> None:
+    tensors = {"a.weight": torch.randn(8, 64), "b.weight": torch.randn(8, 100)}
+    checkpoint = open_checkpoint(write_checkpoint(tmp_path / "m", tensors, {}))
+    with pytest.raises(PlanError, match=r"b\.weight: group size 64 does not divide its 100 columns"):
+        next(compare(checkpoint, ("a.weight", "b.weight"), (W8, W3), device="cpu"))

@@ -33,6 +33,8 @@ def _planted() -> dict[str, torch.Tensor]:
     tensors["constant"] = torch.full((64, 128), 0.1, dtype=torch.bfloat16)
     tensors["outlier"] = linear(3072, 4096)
     tensors["outlier"][2000, 3000] = 1e4
+    tensors["few"] = linear(32, 64)
+    tensors["few"][20, 30] = 1e4
     return {f"model.layers.0.{name}.q_proj.weight": tensor for name, tensor in tensors.items()}
 
 
@@ -49,6 +51,7 @@ def test_each_planted_oddity_is_flagged_and_nothing_else(tmp_path: Path) -> None
         "zero": (Flag.ALL_ZERO,),
         "constant": (Flag.CONSTANT,),
         "outlier": (Flag.OUTLIERS,),
+        "few": (Flag.OUTLIERS,),
     }
     stats = {name.split(".")[3]: tensor.stats for name, tensor in found.items()}
     assert (stats["row"].dead_rows, stats["row"].dead_columns) == (1, 0)

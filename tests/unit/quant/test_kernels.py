@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -98,3 +99,12 @@ def test_the_users_own_cache_folder_comes_first(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(jit.numba.config, "CACHE_DIR", str(tmp_path))
     folder = jit._cache_folder()
     assert folder is not None and folder.parent == tmp_path
+
+
+def test_kernels_made_by_several_threads_at_once_are_all_kept_in_the_folder() -> None:
+    def double(x: int) -> int:
+        return 2 * x
+
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: jit.compiled(double), range(400)))
+    assert {str(kernel._cache.cache_path).startswith(str(jit._CACHE)) for kernel in made} == {True}

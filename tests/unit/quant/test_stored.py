@@ -42,3 +42,9 @@ def test_wide_numbers_are_rounded_to_float32(stored: str) -> None:
 def test_every_dtype_of_whole_bytes_can_be_looked_at() -> None:
     for stored in WORKED:
         assert len(worked(np.zeros(8, np.uint8), stored))
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_is_beyond_float32_is_infinite_without_a_word_on_stderr() -> None:
+    values = torch.tensor([1e300, -1e300, 1.0], dtype=torch.float64)
+    assert worked(values.numpy().view(np.uint8), "F64").tolist() == [np.inf, -np.inf, 1.0]

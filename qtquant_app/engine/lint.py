@@ -1,0 +1,95 @@
+"""Holds a plan against the readers it is meant for: who refuses it, who computes something else, and what would mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from qtquant_app.core.checkpoint import Checkpoint
+from qtquant_app.core.errors import PlanError, UsageError
+from qtquant_app.core.facts import facts_of, looked_at
+from qtquant_app.core.fitting import decided
+from qtquant_app.core.plan import Plan, TensorPlan
+from qtquant_app.core.recipe import Recipe
+from qtquant_app.core.runtimes import Finding, Runtime, Severity, find
+from qtquant_app.engine.mend import Case, in_format, mend
+from qtquant_app.formats import find as find_format
+
+_ORDER = list(Severity)
+
+
+def lint(
+    plan: Plan, checkpoint: Checkpoint, runtimes: Iterable[str], *, tensor_parallel: int = 1
+) -> tuple[Finding, ...]:
+    """What each of `runtimes` makes of the plan's result, the worst first; nothing where all load it as it is.
+
+    `tensor_parallel` is over how many devices a server shares the model out. Raises UsageError where a runtime is not known.
+    """
+    if tensor_parallel < 1:
+        raise UsageError(f"{tensor_parallel} ranks are no number of devices", hint="use 1 or more", code="usage")
+    chosen = [find(name) for name in dict.fromkeys(runtimes)]
+    apart = find_format(plan.format).taken_apart(checkpoint, plan.tensors) if chosen else frozenset()
+    found: list[Finding] = []
+    for runtime in chosen:
+        case = Case(plan.recipe, checkpoint, looked_at(plan.tensors), runtime.sharing(tensor_parallel))
+        found += _of_runtime(runtime, case, apart)
+    return tuple(sorted(found, key=lambda finding: _ORDER.index(finding.severity)))
+
+
+def lint_refused(recipe: Recipe, checkpoint: Checkpoint, error: PlanError) -> tuple[Finding, ...]:
+    """What the format itself refuses of a recipe that has no plan, with a mend; nothing where only a person can tell."""
+    tensors = looked_at(_tensors(recipe, checkpoint))
+    case = Case(recipe, checkpoint, tensors)
+    if error.code == "tied-head":
+        heads = [t for t in tensors if t.kind == "head"]
+        return (_of_format(case, error.message, heads, mend(case, heads, "keep")),)
+    if error.code != "format-constraint":
+        return ()
+    format = find_format(recipe.format)
+    infos = checkpoint.by_name
+    caught = [t for t in tensors if t.scheme and format.refuses(infos[t.name], t.scheme)]
+    change = mend(case, caught, "fit") or in_format(case, recipe.format, format.bits) or mend(case, caught, "keep")
+    return (_of_format(case, error.message, caught, change),)
+
+
+def _of_runtime(runtime: Runtime, case: Case, apart: frozenset[str]) -> list[Finding]:
+    if case.recipe.format not in runtime.formats:
+        return [_other_format(runtime, case)]
+    found = [] if case.checkpoint.config else [_no_config(runtime)]
+    facts = facts_of(case.tensors, case.sharing, apart)
+    for trap in runtime.traps:
+        caught = trap.caught(case.tensors, facts)
+        if not caught:
+            continue
+        made, does = mend(case, caught, trap.mend) or (None, "")
+        names, text = tuple(t.name for t in caught), trap.sentence(caught[0].module)
+        place = (runtime.name, runtime.title, runtime.version)
+        found.append(Finding(trap.code, trap.severity, *place, text, names, made, does, trap.source))
+    return found
+
+
+def _other_format(runtime: Runtime, case: Case) -> Finding:
+    format = find_format(runtime.formats[0])
+    text = f"{runtime.title} does not read the {case.recipe.format} format; it reads {format.name}"
+    change = in_format(case, format.name, format.bits) or (None, "")
+    return Finding("format", Severity.REFUSES, runtime.name, runtime.title, runtime.version, text, (), *change)
+
+
+def _no_config(runtime: Runtime) -> Finding:
+    text = f"{runtime.title} builds the model from its config.json, and there is none beside these weights"
+    return Finding("no-config", Severity.REFUSES, runtime.name, runtime.title, runtime.version, text)
+
+
+def _of_format(case: Case, text: str, caught: Sequence[TensorPlan], change: tuple[Recipe, str] | None) -> Finding:
+    name = case.recipe.format
+    names = tuple(t.name for t in caught)
+    return Finding("refused", Severity.REFUSES, name, f"the {name} format", "", text, names, *(change or (None, "")))
+
+
+def _tensors(recipe: Recipe, checkpoint: Checkpoint) -> list[TensorPlan]:
+    """What the recipe decides, as far as that can be told without a plan: no sizes."""
+    found = []
+    for t in checkpoint.tensors:
+        scheme = decided(recipe, t) if t.quantizable else None
+        action = "keep" if scheme is None else "quantize"
+        found.append(TensorPlan(t.name, t.module, t.kind, t.dtype, t.shape, action, scheme, 0, "", t.nbytes))  # type: ignore[arg-type]
+    return found

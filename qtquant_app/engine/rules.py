@@ -1,0 +1,171 @@
+"""Which part of a recipe decides each tensor, and which of its patterns decide nothing or cannot be carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from qtquant_app.core.checkpoint import Checkpoint, Kind, TensorInfo
+from qtquant_app.core.errors import RuleError, RuleFault, UsageError
+from qtquant_app.core.patterns import matches
+from qtquant_app.core.recipe import Recipe
+from qtquant_app.core.scheme import Scheme
+from qtquant_app.core.suggestions import nearest
+from qtquant_app.formats import Format
+from qtquant_app.quant.methods import check as check_method
+
+GROUP_SIZES = (256, 128, 64, 32, 16, 8)
+WHY_KEPT = {
+    Kind.HEAD: "an output head: kept unless a rule names it",
+    Kind.EMBEDDING: "an embedding",
+    Kind.NORM: "a norm",
+    Kind.BIAS: "a bias",
+    Kind.CONV: "a convolution",
+    Kind.OTHER: "not a linear layer",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The scheme of a tensor, None where it is kept; why; and by which rule or ignore pattern, where by one of them."""
+
+    scheme: Scheme | None
+    reason: str
+    rule: int | None = None
+    ignored: str = ""
+
+
+def choose(checkpoint: Checkpoint, recipe: Recipe) -> list[Choice]:
+    """The choice for every tensor, in order. Raises RuleError with every pattern that names nothing or never applies."""
+    tied = bool(checkpoint.config.get("tie_word_embeddings"))
+    found = [_choice(tensor, recipe) for tensor in checkpoint.tensors]
+    pairs = list(zip(checkpoint.tensors, found, strict=True))
+    faults = [*_dead(checkpoint, recipe), *_tied_heads(pairs, recipe, tied)]
+    known = {fault.rule for fault in faults}
+    used = {choice.rule for choice in found}
+    for at in range(len(recipe.rules)):
+        if at not in used and at not in known:
+            faults.append(_shadowed(at, recipe, pairs))
+    if faults:
+        raise RuleError(sorted(faults, key=lambda fault: -1 if fault.rule is None else fault.rule))
+    return found
+
+
+def _choice(tensor: TensorInfo, recipe: Recipe) -> Choice:
+    if tensor.tied_to is not None:
+        return Choice(None, f"shares its bytes with {tensor.tied_to}")
+    if not tensor.quantizable:
+        return Choice(None, _why_not(tensor))
+    for pattern in recipe.ignore:
+        if matches(pattern, tensor.module):
+            return Choice(None, f"ignored by {pattern}", ignored=pattern)
+    for at, rule in enumerate(recipe.rules):
+        if matches(rule.pattern, tensor.module):
+            if isinstance(rule.scheme, str):
+                return Choice(None, f"kept by the rule {rule.pattern}", at)
+            return Choice(rule.scheme, f"the rule {rule.pattern}", at)
+    if tensor.kind == Kind.HEAD:
+        return Choice(None, WHY_KEPT[Kind.HEAD])
+    return Choice(recipe.default, "the default scheme")
+
+
+def _why_not(tensor: TensorInfo) -> str:
+    if tensor.kind in WHY_KEPT and tensor.kind != Kind.HEAD:
+        return WHY_KEPT[tensor.kind]
+    if tensor.kind == Kind.EXPERT and len(tensor.shape) == 3:
+        return "a fused stack of experts"
+    return f"{tensor.dtype} {list(tensor.shape)} is not a float matrix"
+
+
+def _dead(checkpoint: Checkpoint, recipe: Recipe) -> Iterable[RuleFault]:
+    """Patterns that name nothing, and rules that name nothing that can be quantized."""
+    modules = [tensor.module for tensor in checkpoint.tensors if tensor.quantizable]
+    patterns: list[tuple[int | None, str]] = [(None, pattern) for pattern in recipe.ignore]
+    patterns += [(at, rule.pattern) for at, rule in enumerate(recipe.rules)]
+    for at, pattern in patterns:
+        if any(matches(pattern, module) for module in modules):
+            continue
+        if any(matches(pattern, tensor.module) for tensor in checkpoint.tensors):
+            if at is not None:
+                text = f"the rule {pattern!r} matches only tensors that cannot be quantized"
+                yield RuleFault(pattern, at, text, "rules are for linear layers, experts and heads", "dead-rule")
+            continue
+        near = nearest(pattern, dict.fromkeys(modules))
+        text = f"the pattern {pattern!r} matches no module of {checkpoint.label}"
+        yield RuleFault(pattern, at, text, _did_you_mean(near, modules), "dead-rule", patterns=near)
+
+
+def _did_you_mean(near: Sequence[str], modules: Sequence[str]) -> str:
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    example = ", ".join(modules[:2])
+    return f"modules are named like {example}" if example else "the checkpoint has no linear layers"
+
+
+def _tied_heads(pairs: Iterable[tuple[TensorInfo, Choice]], recipe: Recipe, tied: bool) -> Iterable[RuleFault]:
+    for tensor, choice in pairs:
+        if tied and tensor.kind == Kind.HEAD and choice.rule is not None and choice.scheme is not None:
+            pattern = recipe.rules[choice.rule].pattern
+            text = f"{tensor.name} is tied to the embedding, so the rule {pattern!r} cannot quantize it alone"
+            hint = "leave it out of the rule, or untie the two when the model is saved"
+            yield RuleFault(pattern, choice.rule, text, hint, "tied-head")
+
+
+def _shadowed(at: int, recipe: Recipe, pairs: Iterable[tuple[TensorInfo, Choice]]) -> RuleFault:
+    """A rule that matches something, all of which others have taken before it."""
+    pattern = recipe.rules[at].pattern
+    rules: dict[int, None] = {}
+    ignored: dict[str, None] = {}
+    for tensor, choice in pairs:
+        if tensor.quantizable and matches(pattern, tensor.module):
+            if choice.rule is not None:
+                rules[choice.rule] = None
+            elif choice.ignored:
+                ignored[choice.ignored] = None
+    before = [recipe.rules[other].pattern for other in rules]
+    names = ", ".join(map(repr, (*before, *ignored)))
+    kind = "earlier rules" if not ignored else "ignore patterns" if not before else "earlier rules and ignore patterns"
+    text = f"the rule {pattern!r} never applies: {kind} take all it matches ({names})"
+    hint = f"move it up, before {recipe.rules[min(rules)].pattern}, or remove it" if before else "remove one of the two"
+    return RuleFault(pattern, at, text, hint, "shadowed-rule", before=min(rules, default=None))
+
+
+def contradiction(at: int, recipe: Recipe, tensors: Sequence[TensorInfo], format: Format) -> RuleFault | None:
+    """What `format` or the method has against the scheme of a rule for the tensors that it decides; None where nothing.
+
+    The schemes offered in its place are the nearest that fit all of them.
+    """
+    rule = recipe.rules[at]
+    if isinstance(rule.scheme, str):
+        return None
+    why, hint, code = _against(rule.scheme, tensors, format)
+    if not why:
+        return None
+    fitting = [scheme.label for scheme in _near(rule.scheme, format) if not _against(scheme, tensors, format)[0]][:2]
+    hint = f"give it {' or '.join(fitting)}" if fitting else hint or "choose another scheme or format"
+    text = f"the rule {rule.pattern!r} cannot give {rule.scheme.label}: {why}"
+    return RuleFault(rule.pattern, at, text, hint, code, schemes=tuple(fitting))
+
+
+def _against(scheme: Scheme, tensors: Iterable[TensorInfo], format: Format) -> tuple[str, str, str]:
+    """Why not, what to do, and the code; empty where there is nothing against it."""
+    try:
+        check_method(scheme)
+    except UsageError as error:
+        return error.message, error.hint, error.code
+    for tensor in tensors:
+        refusal = format.refuses(tensor, scheme)
+        if refusal:
+            return f"{tensor.name}: {refusal}", "", "format-constraint"
+    return "", "", ""
+
+
+def _near(scheme: Scheme, format: Format) -> Iterable[Scheme]:
+    """Schemes with one part changed, and else with two; those that change least come first."""
+    sizes = sorted(GROUP_SIZES, key=lambda size: abs(size - (scheme.group_size or 128)))
+    grouped = [replace(scheme, group_size=size) for size in sizes] if scheme.strategy == "group" else []
+    channel = replace(scheme, strategy="channel", group_size=None)
+    bits = sorted(format.bits, key=lambda bits: (abs(bits - scheme.bits), -bits))
+    widths = [] if scheme.activations != "none" else [replace(scheme, bits=width) for width in bits]
+    yield from (*grouped, *widths, replace(scheme, symmetric=True), channel, replace(scheme, method="rtn"))
+    yield from (replace(other, group_size=size) for other in widths for size in sizes if other.strategy == "group")

@@ -1,0 +1,70 @@
+"""The command line that the window shows gives the recipe that the window has."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+
+from qtquant_app.cli.parser import parse
+from qtquant_app.cli.recipe import recipe_of
+from qtquant_app.core.checkpoint import Checkpoint
+from qtquant_app.core.command_line import quantize_words, shell_line
+from qtquant_app.core.recipe import Recipe, Rule
+from qtquant_app.core.scheme import Scheme
+from qtquant_app.engine.planner import make_plan
+from qtquant_app.engine.recipes import save_recipe
+from qtquant_app.engine.source import open_checkpoint
+from tests.checkpoints import small_llama
+from tests.unit.core.test_scheme_and_recipe import recipes
+
+EMPTY = Checkpoint(Path(), Path(), "m", (), ())
+
+
+@given(recipes)
+def test_the_words_give_the_same_recipe(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe) -> None:
+    file = tmp_path_factory.getbasetemp() / "recipe of mine.json"
+    save_recipe(recipe, file)
+    words = quantize_words("a model", "out", recipe, str(file), "cpu")
+    assert ("--recipe" in words) == bool(recipe.rules)
+    options = parse(words[1:])
+    found = recipe_of(options, EMPTY)
+    assert (found.default, found.rules, found.format) == (recipe.default, recipe.rules, recipe.format)
+    assert dict.fromkeys(found.ignore) == dict.fromkeys(recipe.ignore)
+    assert (options.model, options.output, options.device) == ("a model", "out", "cpu")
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(Scheme(bits=3, group_size=32, symmetric=False, method="mse")),
+        Recipe(Scheme(bits=8, strategy="channel", group_size=None, activations="int8"), ignore=("*.mlp.*",)),
+        Recipe(Scheme(group_size=32), (Rule("*.down_proj", Scheme(bits=8, group_size=64)),), format="qtquant"),
+    ],
+)
+def test_the_words_give_the_same_plan(tmp_path: Path, recipe: Recipe) -> None:
+    checkpoint = open_checkpoint(small_llama(tmp_path / "m"))
+    save_recipe(recipe, tmp_path / "r.json")
+    words = quantize_words(str(checkpoint.path), str(tmp_path / "out"), recipe, str(tmp_path / "r.json"))
+    options = parse(words[1:])
+    plan = make_plan(checkpoint, recipe_of(options, EMPTY), device=options.device, seed=options.seed)
+    assert plan == make_plan(checkpoint, recipe)
+
+
+def test_patterns_that_begin_like_options_are_no_options() -> None:
+    recipe = Recipe(ignore=("-x.*", "a b"))
+    assert recipe_of(parse(quantize_words("m", "o", recipe)[1:]), EMPTY) == recipe
+
+
+def test_rules_ask_for_a_file() -> None:
+    with pytest.raises(ValueError, match="recipe file"):
+        quantize_words("m", "o", Recipe(rules=(Rule("a", "keep"),)))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
+def test_the_line_can_be_pasted_into_a_shell() -> None:
+    words = quantize_words("it's here", "o", Recipe(ignore=("*.a$",)))
+    assert tuple(shlex.split(shell_line(words))) == words
