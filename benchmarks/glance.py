@@ -188,7 +188,8 @@ def measure(scratch: Path, options: argparse.Namespace) -> tuple[list[Part], lis
         write_sparse(scratch / "sparse", options.recalled, max(1, options.recalled // 60))
         models.append((f"{options.recalled:,} tensors", scratch / "sparse", False))
     sleep(SETTLE_SECONDS)
-    found, alone = [], []
+    found: list[Part] = []
+    alone: list[tuple[str, float, float]] = []
     for name, source, fresh in models:
         if not fresh:
             plant(source)

@@ -90,6 +90,11 @@ class Checkpoint:
     def by_name(self) -> Mapping[str, TensorInfo]:
         return {tensor.name: tensor for tensor in self.tensors}
 
+    @cached_property
+    def quantizable_modules(self) -> tuple[str, ...]:
+        """The modules whose weights a run can quantize, each once, in the checkpoint's order."""
+        return tuple(dict.fromkeys(tensor.module for tensor in self.tensors if tensor.quantizable))
+
     @property
     def parameters(self) -> int:
         return sum(t.parameters for t in self.tensors if t.tied_to is None)

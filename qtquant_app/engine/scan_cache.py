@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
-from time import time
+from time import monotonic, time
 from typing import Self
 
 from qtquant_app import __version__
@@ -31,9 +31,13 @@ MAX_BYTES = 200_000_000
 """Beyond so much the oldest entries go."""
 
 _LAYOUT = 1
-_BATCH = 4000
+_BATCH = 900
+"""Keys asked for at once: SQLite before 3.32 takes no more than 999 variables."""
 _SECONDS_PER_COMMIT = 2.0
 _BUSY_SECONDS = 2.0
+"""How long opening and closing wait for another process."""
+_BUSY_MS = 50
+"""How long writing in between does: what is not written then is written later."""
 _STATS = struct.Struct("<2q5d5q")
 _CHECK = 8
 
@@ -100,14 +104,14 @@ class ScanCache:
         self._max_bytes = max_bytes
         self._contents: dict[bytes, Known] = {}
         self._hashes: dict[bytes, bytes] = {}
-        self._since = time()
+        self._since = monotonic()
         self._connection = _opened(file) if file is not None else None
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        self.close(patient=kind is None)
 
     def hashes(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         """The content hashes remembered under `keys`."""
@@ -128,8 +132,11 @@ class ScanCache:
         self._hashes[key] = content
         self._write_sometimes()
 
-    def close(self) -> None:
-        """Writes what is not written yet."""
+    def close(self, *, patient: bool = True) -> None:
+        """Writes what is not written yet. Waits for another process only where `patient`: a cancel is at once."""
+        if self._connection is not None and patient:
+            with suppress(sqlite3.Error):
+                self._connection.execute(f"pragma busy_timeout={round(1000 * _BUSY_SECONDS)}")
         self.write()
         if self._connection is not None:
             with suppress(sqlite3.Error):
@@ -138,7 +145,7 @@ class ScanCache:
 
     def write(self) -> None:
         """Writes what was learnt. Where the file is locked for long, or cannot be written, it is kept for the next time."""
-        self._since = time()
+        self._since = monotonic()
         if self._connection is None or not (self._contents or self._hashes):
             return
         try:
@@ -167,7 +174,7 @@ class ScanCache:
         _make_room(connection, self._max_bytes)
 
     def _write_sometimes(self) -> None:
-        if time() - self._since > _SECONDS_PER_COMMIT:
+        if monotonic() - self._since > _SECONDS_PER_COMMIT:
             self.write()
 
     def _rows(self, query: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
@@ -276,6 +283,7 @@ def _connected(file: Path) -> sqlite3.Connection:
             raise _OtherLayout
         if layout == 0:
             connection.executescript(f"begin immediate; {_TABLES} pragma user_version={_LAYOUT}; commit;")
+        connection.execute(f"pragma busy_timeout={_BUSY_MS}")
         connection.execute("select count(*) from (select 1 from contents limit 1)").fetchone()
         connection.execute("select count(*) from (select 1 from hashes limit 1)").fetchone()
     except BaseException:

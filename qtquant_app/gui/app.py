@@ -23,7 +23,7 @@ SWITCH_SECONDS = 0.0002
 """How long a worker may keep the interpreter while the window waits for it; Python's usual is 5 ms. Painting a tree asks Python
 for some hundred cells, and waits that long each time. On two cores (`benchmarks/open_at_size.py`, 60,000 tensors) at 1 ms the
 99th percentile between ticks is 53 to 68 ms with 6 holds over 50 ms, at 0.2 ms 26 to 34 ms with 1 to 3, and at 0.05 ms no better;
-a run behind the window (`benchmarks/event_loop.py`) takes as long at each, and 0.05 ms costs its window 2 ms more."""
+a run behind the window (`benchmarks/event_loop.py`) takes as long at each."""
 
 
 COLLECT_AFTER = (20_000, 1_000, 1_000)

@@ -60,9 +60,9 @@ class RuleLine(QWidget):
         column.addLayout(line)
         column.addWidget(self.about)
 
-    def set_modules(self, modules: Iterable[str]) -> None:
-        """The modules that patterns are counted over: those that can be quantized."""
-        self._modules = tuple(dict.fromkeys(modules))
+    def set_modules(self, modules: tuple[str, ...]) -> None:
+        """The modules that patterns are counted over, each once: those that can be quantized."""
+        self._modules = modules
         self._count()
 
     def set_schemes(self, labels: Iterable[str]) -> None:

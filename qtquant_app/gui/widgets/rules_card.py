@@ -65,8 +65,7 @@ class RulesCard(QWidget):
 
     def set_checkpoint(self, checkpoint: Checkpoint | None) -> None:
         """Patterns are counted over the modules of `checkpoint` that can be quantized."""
-        tensors = checkpoint.tensors if checkpoint else ()
-        self._modules = tuple(tensor.module for tensor in tensors if tensor.quantizable)
+        self._modules = checkpoint.quantizable_modules if checkpoint else ()
         self.line.set_modules(self._modules)
 
     def set_recipe(self, recipe: Recipe) -> None:

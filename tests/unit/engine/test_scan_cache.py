@@ -216,3 +216,18 @@ def test_a_file_that_changes_under_a_scan_leaves_nothing_wrong_behind(source: Pa
     finish(work)
     age(source)
     assert scanned(source, file).tensors == scanned(source).tensors
+
+
+def test_a_cancelled_scan_does_not_wait_for_another_process(tmp_path: Path) -> None:
+    file = tmp_path / "scans.sqlite3"
+    ScanCache(file).close()
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("begin immediate")
+    waited: list[str] = []
+    with pytest.raises(GeneratorExit), ScanCache(file) as store:  # noqa: PT012
+        store.remember(b"key", b"content")
+        store._connection.set_trace_callback(waited.append)  # type: ignore[union-attr]
+        raise GeneratorExit
+    other.rollback()
+    other.close()
+    assert not any("busy_timeout" in line for line in waited)
