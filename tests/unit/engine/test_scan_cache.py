@@ -224,7 +224,7 @@ def test_a_cancelled_scan_does_not_wait_for_another_process(tmp_path: Path) -> N
     other = sqlite3.connect(file, isolation_level=None)
     other.execute("begin immediate")
     waited: list[str] = []
-    with pytest.raises(GeneratorExit), ScanCache(file) as store:  # noqa: PT012
+    with pytest.raises(GeneratorExit), ScanCache(file) as store:
         store.remember(b"key", b"content")
         store._connection.set_trace_callback(waited.append)  # type: ignore[union-attr]
         raise GeneratorExit
