@@ -23,6 +23,10 @@ from qtquant_app.gui.verifier import Verifier
 from qtquant_app.jobs.latest import Latest
 
 PLAN_DELAY_MS = 150
+AT_ONCE = 4000
+"""Up to so many tensors the tree is there at once."""
+TENSORS_PER_MS = 80
+"""What the tree of a large checkpoint takes: on two cores 60,000 tensors show within half a second, and a margin."""
 
 
 class Session(QObject):
@@ -73,6 +77,8 @@ class Session(QObject):
         self._planner.busy_changed.connect(self.planning_changed)
         self._plan_timer = QTimer(self, singleShot=True, interval=PLAN_DELAY_MS)
         self._plan_timer.timeout.connect(self._start_planning)
+        self._warm_timer = QTimer(self, singleShot=True)
+        self._warm_timer.timeout.connect(self._warm_up)
         self.history.taken.connect(self._take_recipe)
         self._connect_runner()
 
@@ -170,8 +176,12 @@ class Session(QObject):
     def _opened(self, checkpoint: Checkpoint) -> None:
         self.opening_changed.emit("")
         self._take(checkpoint)
-        self._warmer.submit(self.verbs.warm_up(frozenset(tensor.dtype for tensor in checkpoint.tensors)))
+        self._warm_timer.start(settling_ms(checkpoint))
         self.message.emit(f"Opened {checkpoint.label}: {len(checkpoint.tensors):,} tensors", "")
+
+    def _warm_up(self) -> None:
+        if self._checkpoint is not None:
+            self._warmer.submit(self.verbs.warm_up(self._checkpoint))
 
     def _not_opened(self, error: QtQuantError) -> None:
         self.opening_changed.emit("")
@@ -189,6 +199,8 @@ class Session(QObject):
         self._report = None
         self.select("")
         self._drop_plan()
+        if checkpoint is not None:
+            self._plan_timer.start(PLAN_DELAY_MS + settling_ms(checkpoint))
         self.checkpoint_changed.emit(checkpoint)
 
     def _drop_plan(self) -> None:
@@ -235,6 +247,12 @@ class Session(QObject):
     def _on_run_state(self, state: RunState) -> None:
         if state is RunState.CANCELLED:
             self.message.emit("The run was cancelled; starting it again goes on where it stopped", "")
+
+
+def settling_ms(checkpoint: Checkpoint) -> int:
+    """How long other work on a new checkpoint waits: the layer tree, which is made at that time, has the interpreter first."""
+    count = len(checkpoint.tensors)
+    return count // TENSORS_PER_MS if count > AT_ONCE else 0
 
 
 def error_detail(error: QtQuantError) -> str:

@@ -45,13 +45,13 @@ class Verbs:
 
         return once(read)
 
-    def warm_up(self, dtypes: frozenset[str]) -> Work:
-        """Work that makes the kernels ready for previews of tensors of `dtypes`."""
+    def warm_up(self, checkpoint: Checkpoint) -> Work:
+        """Work that makes the kernels ready for previews of the checkpoint's tensors."""
 
         def work() -> Generator[Event, None, None]:
             from qtquant_app.engine.warm import warm_up
 
-            yield from warm_up(sorted(dtypes))
+            yield from warm_up(sorted({tensor.dtype for tensor in checkpoint.tensors}))
 
         return work
 

@@ -16,7 +16,7 @@ from qtquant_app.core.scheme import Scheme
 from qtquant_app.gui.inspection import Inspection
 from qtquant_app.gui.models.scan_digest import Digest
 from qtquant_app.gui.scanner import Scanner
-from qtquant_app.gui.session import Session
+from qtquant_app.gui.session import Session, settling_ms
 from qtquant_app.gui.theme import GRID
 from qtquant_app.gui.widgets.buttons import Button
 from qtquant_app.gui.widgets.depth_side import DepthSide
@@ -149,6 +149,8 @@ class GlancePanel(QWidget):
         self.reports.result.connect(self._on_saved)
         self.reports.failed.connect(session.report_error)
         self.reports.busy_changed.connect(lambda _: self._refresh())
+        self._look_up_timer = QTimer(self, singleShot=True)
+        self._look_up_timer.timeout.connect(self._look_up)
         session.checkpoint_changed.connect(self._take_checkpoint)
         session.recipe_changed.connect(self._look_up)
         session.selection_changed.connect(self._select)
@@ -164,7 +166,10 @@ class GlancePanel(QWidget):
             self._inspection.set_scan(None)
             self._looked_up: tuple[tuple[Scheme, ...], str] | None = None
             self.bar.say("")
-            self._look_up()
+            if checkpoint is not None and (delay := settling_ms(checkpoint)):
+                self._look_up_timer.start(delay)
+            else:
+                self._look_up()
         self._refresh()
 
     def _look_up(self) -> None:
