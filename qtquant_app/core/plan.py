@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from qtquant_app.core.recipe import Recipe
@@ -109,13 +110,18 @@ class Plan:
     def copied_bytes(self) -> int:
         return sum(self.copied.values())
 
-    @property
+    @cached_property
     def quantized(self) -> tuple[TensorPlan, ...]:
         return tuple(tensor for tensor in self.tensors if tensor.action == "quantize")
 
-    @property
+    @cached_property
     def source_bytes(self) -> int:
         return sum(tensor.source_bytes for tensor in self.tensors)
+
+    @cached_property
+    def quantized_source_bytes(self) -> int:
+        """Source bytes of what is quantized."""
+        return sum(tensor.source_bytes for tensor in self.quantized)
 
     @property
     def digest(self) -> str:

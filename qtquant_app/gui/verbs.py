@@ -61,7 +61,9 @@ class Verbs:
         def make() -> Plan:
             from qtquant_app.engine.planner import make_plan
 
-            return make_plan(checkpoint, recipe, output=output, device=device)
+            plan = make_plan(checkpoint, recipe, output=output, device=device)
+            _ = plan.source_bytes, plan.quantized_source_bytes  # summed here, where no window waits for it
+            return plan
 
         return once(make)
 

@@ -68,8 +68,7 @@ def _values(plan: Plan) -> dict[str, str]:
     memory = bytes_text(plan.peak_ram_bytes)
     if plan.peak_device_bytes:
         memory += f", and {bytes_text(plan.peak_device_bytes)} on {plan.device}"
-    quantized = plan.quantized
-    covered = sum(tensor.source_bytes for tensor in quantized)
+    quantized, covered = plan.quantized, plan.quantized_source_bytes
     return {
         "Size before": bytes_text(before),
         "Size after": f"{bytes_text(plan.output_bytes)}, {smaller}",
