@@ -25,11 +25,11 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from benchmarks.processes import machine
-from qtquant_app.core.budget import Target
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.core.scheme_label import parse_label
+from qtquant_app.core.target import Target
 from qtquant_app.engine.budget import ALLOWED, solve, weigh
 from qtquant_app.engine.device import backend_for
 from qtquant_app.engine.planner import make_plan

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from qtquant_app.cli import show
 from qtquant_app.cli.progress import drive, printable
 from qtquant_app.cli.units import parse_size
-from qtquant_app.core.budget import Assignment, Budget, Target, Treatment
+from qtquant_app.core.budget import Assignment, Budget, Treatment
 from qtquant_app.core.errors import UsageError
 from qtquant_app.core.quantities import bytes_text, figure, plural
 from qtquant_app.core.scheme_label import parse_label
+from qtquant_app.core.target import Target
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

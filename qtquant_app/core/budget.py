@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any, Literal
 
-from qtquant_app.core.errors import UsageError
 from qtquant_app.core.plan import Plan
 from qtquant_app.core.quantities import bytes_text, figure, more_text
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scheme import Scheme
+from qtquant_app.core.target import Target
 
 Treatment = Scheme | Literal["keep"]
 """What may become of a tensor."""
@@ -20,39 +19,6 @@ Treatment = Scheme | Literal["keep"]
 def treatment_label(treatment: Treatment) -> str:
     """The scheme's label, or `keep`."""
     return treatment if isinstance(treatment, str) else treatment.label
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a plan may take: bytes on disk (`Plan.output_bytes`) or bits per quantized weight (`Plan.bits_per_weight`).
-
-    Raises UsageError where neither or both are given, or where it is not a positive number.
-    """
-
-    bytes: int | None = None
-    bits_per_weight: float | None = None
-
-    def __post_init__(self) -> None:
-        if (self.bytes is None) == (self.bits_per_weight is None):
-            raise _bad("a budget is a size or a number of bits per weight, one of the two")
-        value = self.bits_per_weight if self.bytes is None else self.bytes
-        if value is None or isinstance(value, bool) or not isfinite(value) or value <= 0:
-            raise _bad(f"{value!r} is no budget: it must be a positive number")
-
-    @property
-    def text(self) -> str:
-        if self.bytes is not None:
-            return f"{bytes_text(self.bytes)} ({self.bytes:,} bytes)"
-        return f"{self.bits_per_weight:.6g} bits per weight"
-
-    def holds(self, plan: Plan) -> bool:
-        """Whether the plan stays within it."""
-        if self.bytes is not None:
-            return plan.output_bytes <= self.bytes
-        return self.bits_per_weight is not None and plan.bits_per_weight <= self.bits_per_weight
-
-    def to_json(self) -> dict[str, Any]:
-        return {"bytes": self.bytes, "bits_per_weight": self.bits_per_weight}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +115,35 @@ class Point:
         return {**shown, "label": self.label} if self.label else shown
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A mix beside one scheme for all, both run on text that had no part in the choice."""
+
+    text: str
+    """Where the text is from."""
+    tokens: int
+    kl: float
+    """KL divergence of the mix from the original, in nats a token."""
+    uniform: Point
+    """The best of the uniform schemes that are no larger than the target, by its `uniform_kl`."""
+    uniform_kl: float
+
+    @property
+    def better(self) -> bool:
+        """Whether the mix is really better."""
+        return self.kl < self.uniform_kl
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "text": self.text,
+            "tokens": self.tokens,
+            "kl": self.kl,
+            "uniform": self.uniform.to_json(),
+            "uniform_kl": self.uniform_kl,
+            "better": self.better,
+        }
+
+
 @dataclass(frozen=True)
 class Budget:
     """The mix of the least predicted error that a target allows."""
@@ -166,6 +161,10 @@ class Budget:
     """The best error for each size, the smallest first, as output bytes to within what headers and config differ by."""
     uniform: tuple[Point, ...]
     """One scheme for all that the budget decides, where they all can take it; output bytes exactly."""
+    calibrated: bool = False
+    """Whether the errors are weighed by what a text does in the model; if not, they are predicted from the weights alone."""
+    proof: Proof | None = None
+    """What a check on held-out text found; where the mix is not better, `recipe` and `plan` are the uniform scheme's."""
 
     @property
     def smallest(self) -> int:
@@ -188,12 +187,10 @@ class Budget:
             "assignments": [assignment.to_json() for assignment in self.assignments],
             "frontier": _points(self.frontier),
             "uniform": _points(self.uniform),
+            "calibrated": self.calibrated,
+            "proof": None if self.proof is None else self.proof.to_json(),
         }
 
 
 def _points(points: Sequence[Point]) -> list[dict[str, Any]]:
     return [point.to_json() for point in points]
-
-
-def _bad(message: str) -> UsageError:
-    return UsageError(message, hint="use --target-size 4.2GB or --target-bpw 3.5", code="budget")

@@ -15,7 +15,7 @@ from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
-from qtquant_app.core.budget import Assignment, Budget, Point, Step, Target, Treatment, treatment_label
+from qtquant_app.core.budget import Assignment, Budget, Point, Step, Treatment, treatment_label
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import PlanError
 from qtquant_app.core.events import Event
@@ -23,6 +23,7 @@ from qtquant_app.core.plan import Plan
 from qtquant_app.core.quantities import bytes_text
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scheme import Scheme
+from qtquant_app.core.target import Target
 from qtquant_app.engine.allocation import Allocation, allocate, frontier, smallest
 from qtquant_app.engine.budget_measure import MeasuredSet, allowed, measure
 from qtquant_app.engine.budget_recipe import mixed_recipe
