@@ -15,8 +15,8 @@ from qtquant_app.core.errors import PlanError, RuleError, UsageError
 from qtquant_app.core.plan import Plan, RunOptions
 from qtquant_app.core.recipe import Recipe, Rule
 from qtquant_app.core.scheme import Scheme
-from qtquant_app.core.target import Target
 from qtquant_app.core.scheme_label import parse_label
+from qtquant_app.core.target import Target
 from qtquant_app.engine.budget import Measured, budget, solve, weigh
 from qtquant_app.engine.planner import make_plan
 from qtquant_app.engine.quantize import run
