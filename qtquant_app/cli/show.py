@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qtquant_app.cli.progress import printable
 from qtquant_app.core.checkpoint import Checkpoint
+from qtquant_app.core.outcome import outcomes
 from qtquant_app.core.plan import Plan
 from qtquant_app.core.quantities import bytes_text, decibels, duration_text, figure, parameters_text, percent, plural
 from qtquant_app.core.report import RunReport, TensorReport, VerifyReport
 
 if TYPE_CHECKING:
     from qtquant_app.core.runtimes import Finding
+    from qtquant_app.engine.mend_all import Mended
     from qtquant_app.engine.preview import Preview
 
 _WORST = 5
 
 
 def document(value: object) -> None:
-    """One JSON document."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    """One JSON document, written as it is made: those of large checkpoints would take more memory than a run."""
+    for part in json.JSONEncoder(indent=2, ensure_ascii=False, allow_nan=False).iterencode(value):
+        sys.stdout.write(part)
+    sys.stdout.write("\n")
 
 
 def table(rows: Iterable[Sequence[object]], right: Sequence[int] = ()) -> None:
@@ -63,7 +68,8 @@ def preview(found: Preview) -> None:
     )
 
 
-def plan(made: Plan) -> None:
+def plan(made: Plan, free: int | None = None) -> None:
+    """What a plan says, the room on the drive beside what it takes."""
     quantized = len(made.quantized)
     print(f"{printable(made.label)} -> {made.format}, {made.recipe.default.label}")
     table(
@@ -75,6 +81,10 @@ def plan(made: Plan) -> None:
             ),
             ("bits per weight", f"{made.bits_per_weight:.3f}"),
             ("files carried over", f"{len(made.copied)}, {bytes_text(made.copied_bytes)}"),
+            (
+                "disk",
+                f"takes {bytes_text(made.disk_bytes)}" + ("" if free is None else f"; {bytes_text(free)} free here"),
+            ),
             ("memory", f"{bytes_text(made.peak_ram_bytes)} RAM, {bytes_text(made.peak_device_bytes)} on {made.device}"),
             ("time", f"about {duration_text(made.seconds_estimate)}"),
         ]
@@ -96,6 +106,14 @@ def findings(found: Sequence[Finding], runtimes: Sequence[str]) -> None:
     silent = [name for name in dict.fromkeys(runtimes) if name not in {finding.runtime for finding in found}]
     if silent:
         print(f"nothing to say against {', '.join(silent)}")
+
+
+def mended(found: Mended) -> None:
+    """What was mended, step by step, as it goes: on stderr, beside the result."""
+    for step in found.steps:
+        print(printable(f"mended for {step.reader}, {step.code}: {step.does}"), file=sys.stderr)
+    if not found.steps:
+        print("nothing to mend", file=sys.stderr)
 
 
 def _some(names: Sequence[str]) -> str:
@@ -125,7 +143,16 @@ def report(done: RunReport) -> None:
             ("verified", "yes, every tensor reopened and compared" if done.verified else "no"),
         ]
     )
+    _outcome(done)
     _worst(done.tensors)
+
+
+def _outcome(done: RunReport) -> None:
+    """What was predicted beside what happened."""
+    lines = outcomes(done)
+    if lines:
+        rows = [(line.what, line.predicted_text, line.measured_text, line.difference_text) for line in lines]
+        table([("", "predicted", "measured", "difference"), *rows], right=(1, 2, 3))
 
 
 def _worst(tensors: Sequence[TensorReport]) -> None:

@@ -129,14 +129,21 @@ class Plan:
         deciding = {
             "fingerprint": self.fingerprint,
             "recipe": self.recipe.to_json(),
-            "files": [_file_json(file) for file in self.files],
+            "files": [file_json(file) for file in self.files],
             "texts": dict(self.texts),
             "seed": self.seed,
         }
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as CONTRACT's `plan` document, with all that a replay needs besides."""
+        """The plan as the document of `qtquant plan`, with all that a replay needs besides."""
+        return self.outline_json() | {
+            "tensors": [tensor_json(tensor) for tensor in self.tensors],
+            "files": [file_json(file) for file in self.files],
+        }
+
+    def outline_json(self) -> dict[str, Any]:
+        """`to_json` with no tensors and no files in their places."""
         return {
             "source": self.source,
             "label": self.label,
@@ -151,8 +158,8 @@ class Plan:
             "peak_device_bytes": self.peak_device_bytes,
             "disk_bytes": self.disk_bytes,
             "seconds_estimate": self.seconds_estimate,
-            "tensors": [_tensor_json(tensor) for tensor in self.tensors],
-            "files": [_file_json(file) for file in self.files],
+            "tensors": [],
+            "files": [],
             "texts": dict(self.texts),
             "copied": dict(self.copied),
             "rules": [{"pattern": r.pattern, "matches": r.matches, "bytes": r.bytes} for r in self.rules],
@@ -185,7 +192,8 @@ class Plan:
         )
 
 
-def _tensor_json(tensor: TensorPlan) -> dict[str, Any]:
+def tensor_json(tensor: TensorPlan) -> dict[str, Any]:
+    """One of the plan's tensors."""
     return {
         "name": tensor.name,
         "module": tensor.module,
@@ -206,20 +214,27 @@ def _tensor_from(item: Mapping[str, Any]) -> TensorPlan:
     return TensorPlan(**{**item, "shape": tuple(item["shape"]), "scheme": scheme})
 
 
-def _file_json(file: OutFile) -> dict[str, Any]:
-    tensors = [
-        {
-            "name": t.name,
-            "dtype": t.dtype,
-            "shape": list(t.shape),
-            "offset": t.offset,
-            "nbytes": t.nbytes,
-            "source": t.source,
-            "role": t.role,
-        }
-        for t in file.tensors
-    ]
-    return {"name": file.name, "header_bytes": file.header_bytes, "nbytes": file.nbytes, "tensors": tensors}
+def file_json(file: OutFile) -> dict[str, Any]:
+    """One of the plan's files, its tensors included."""
+    return file_outline_json(file) | {"tensors": [out_tensor_json(tensor) for tensor in file.tensors]}
+
+
+def file_outline_json(file: OutFile) -> dict[str, Any]:
+    """`file_json` with no tensors in their place."""
+    return {"name": file.name, "header_bytes": file.header_bytes, "nbytes": file.nbytes, "tensors": []}
+
+
+def out_tensor_json(tensor: OutTensor) -> dict[str, Any]:
+    """One tensor of an output file."""
+    return {
+        "name": tensor.name,
+        "dtype": tensor.dtype,
+        "shape": list(tensor.shape),
+        "offset": tensor.offset,
+        "nbytes": tensor.nbytes,
+        "source": tensor.source,
+        "role": tensor.role,
+    }
 
 
 def _file_from(item: Mapping[str, Any]) -> OutFile:

@@ -109,6 +109,26 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
+class Forecast:
+    """What was said of a run before it: bytes and seconds."""
+
+    output_bytes: int
+    disk_bytes: int
+    peak_ram_bytes: int
+    peak_device_bytes: int
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "output_bytes": self.output_bytes,
+            "disk_bytes": self.disk_bytes,
+            "peak_ram_bytes": self.peak_ram_bytes,
+            "peak_device_bytes": self.peak_device_bytes,
+            "seconds": self.seconds,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class RunReport:
     """The result of `engine.quantize.run`."""
 
@@ -122,6 +142,12 @@ class RunReport:
     tensors: tuple[TensorReport, ...]
     verified: bool
     sha256: Mapping[str, str]
+    disk_bytes: int = 0
+    """What the planned files take, those carried over among them."""
+    peak_device_bytes: int = 0
+    """0 on the CPU, and where the device does not count."""
+    predicted: Forecast | None = None
+    """What the plan had said; None where the report is of no run."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -135,6 +161,9 @@ class RunReport:
             "tensors": [tensor.to_json() for tensor in self.tensors],
             "verified": self.verified,
             "sha256": dict(self.sha256),
+            "disk_bytes": self.disk_bytes,
+            "peak_device_bytes": self.peak_device_bytes,
+            "predicted": None if self.predicted is None else self.predicted.to_json(),
         }
 
 

@@ -108,7 +108,7 @@ class OutputFolder:
         finally:
             os.close(handle)
 
-    def write_whole(self, name: str, data: bytes) -> None:
+    def write_whole(self, name: str, data: bytes | bytearray) -> None:
         """Writes a small file and syncs it."""
         path = self.partial / name
         path.parent.mkdir(exist_ok=True)

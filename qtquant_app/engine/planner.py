@@ -16,10 +16,11 @@ from qtquant_app.core.errors import PlanError, RuleError
 from qtquant_app.core.plan import OutFile, Plan, PlanWarning, RulePlan, TensorPlan
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scheme import Scheme
-from qtquant_app.engine.cost import estimate
-from qtquant_app.engine.device import resolve
+from qtquant_app.engine.cost import Verify, estimate
+from qtquant_app.engine.device import default_threads, resolve
 from qtquant_app.engine.layout import INDEX, Decision, index_text, lay_out
 from qtquant_app.engine.rules import Choice, choose, contradiction
+from qtquant_app.engine.speeds import Speeds, seconds_of
 from qtquant_app.formats import Format, find
 from qtquant_app.quant.methods import check as check_method
 
@@ -34,8 +35,13 @@ def make_plan(
     device: str = "auto",
     max_memory: int | None = None,
     seed: int = 0,
+    verify: Verify = "full",
+    speeds: Speeds | None = None,
 ) -> Plan:
     """What a run would do, exactly. `output`, where given, is checked for free disk space.
+
+    `peak_ram_bytes` and `seconds_estimate` are for a run that this process carries out next and verifies as `verify` says, the
+    latter at `speeds` (see `engine.probe`), or else at those of a usual machine. All else depends on none of these.
 
     Raises PlanError where the recipe cannot be carried out, UsageError where it names what does not exist.
     """
@@ -53,7 +59,9 @@ def make_plan(
     disk = output_bytes + sum(copied.values())
     if output is not None:
         check_disk(Path(output), disk)
-    cost = estimate(decisions, format, resolved, max_memory)
+    warnings = (*format.warnings(checkpoint, tensors), *_coverage_warnings(tensors))
+    cost = estimate(decisions, files, format, resolved, max_memory, verify=verify)  # last: it looks at this process
+    seconds = seconds_of(decisions, files, sum(copied.values()), default_threads(), verify, speeds)
     return Plan(
         source=str(checkpoint.path),
         label=checkpoint.label,
@@ -69,9 +77,9 @@ def make_plan(
         peak_ram_bytes=cost.ram,
         peak_device_bytes=cost.device,
         disk_bytes=disk,
-        seconds_estimate=cost.seconds,
+        seconds_estimate=round(cost.cold_seconds + seconds, 2),
         rules=_rule_plans(recipe, tensors),
-        warnings=(*format.warnings(checkpoint, tensors), *_coverage_warnings(tensors)),
+        warnings=warnings,
         device=resolved,
         max_memory=max_memory,
         seed=seed,
@@ -201,13 +209,21 @@ def linear_coverage(tensors: Iterable[TensorPlan]) -> float:
     return 100 * quantized / total if total else 100.0
 
 
+def free_bytes(folder: Path) -> int | None:
+    """Bytes free on the drive of `folder`, which exists; None where it does not say."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
+
+
 def check_disk(output: Path, needed: int) -> None:
     """Raises PlanError where the drive of `output` has less than `needed` bytes free."""
     parent = output.resolve()
     while not parent.exists():
         parent = parent.parent
-    free = shutil.disk_usage(parent).free
-    if free < needed:
+    free = free_bytes(parent)
+    if free is not None and free < needed:
         raise PlanError(
             f"{output} needs {needed:,} bytes, and its drive has {free:,} free",
             hint="free some space, or choose another drive with -o",

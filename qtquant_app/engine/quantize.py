@@ -26,15 +26,16 @@ from qtquant_app.core.events import (
     Warned,
 )
 from qtquant_app.core.plan import OutFile, Plan, RunOptions, TensorPlan
-from qtquant_app.core.report import Coverage, ErrorSums, RunReport, TensorReport
+from qtquant_app.core.report import Coverage, ErrorSums, Forecast, RunReport, TensorReport
 from qtquant_app.engine.commit import Committer, sha256_of
+from qtquant_app.engine.cost import estimate
 from qtquant_app.engine.journal import Journal, Past, read_journal
-from qtquant_app.engine.layout import by_source, header_of
-from qtquant_app.engine.memory import peak_bytes
+from qtquant_app.engine.layout import Decision, by_source, header_of
+from qtquant_app.engine.memory import device_peak_bytes, give_back, peak_bytes, watch_device
 from qtquant_app.engine.output import RECORD, OutputFolder, check_output, partial_of
 from qtquant_app.engine.pipeline import ordered
 from qtquant_app.engine.planner import check_disk, linear_coverage
-from qtquant_app.engine.record import record_text
+from qtquant_app.engine.record import record_bytes
 from qtquant_app.engine.source import open_checkpoint
 from qtquant_app.engine.tensor_work import Piece, Places, gather, keep_pieces, quantize_pieces, write_parameters
 from qtquant_app.engine.tools import Tools, open_tools
@@ -61,6 +62,7 @@ def run(plan: Plan, options: RunOptions) -> Generator[Event, None, RunReport]:
 
 def _run(plan: Plan, options: RunOptions) -> Generator[Event, None, RunReport]:
     started = monotonic()
+    predicted = _forecast(plan, options)
     output = Path(options.output)
     checkpoint = reopen(plan)
     check_output(output, resume=options.resume, overwrite=options.overwrite)
@@ -68,9 +70,11 @@ def _run(plan: Plan, options: RunOptions) -> Generator[Event, None, RunReport]:
     check_disk(output, plan.disk_bytes - _already_there(output) if past else plan.disk_bytes)
     state, out = _State(plan, checkpoint, past), OutputFolder(output)
     committer = Committer(out, _begin(state, out))
+    watch_device(plan.device)
     try:
         with open_tools(checkpoint, find(plan.format), plan.device, options.threads, plan.max_memory) as tools:
             yield from _quantize(state, out, tools, committer, options)
+            give_back()
             yield StageChanged("write" if options.verify == "none" else "verify")
             if options.verify != "none":
                 # Verification reads while the last files are still being hashed.
@@ -81,7 +85,7 @@ def _run(plan: Plan, options: RunOptions) -> Generator[Event, None, RunReport]:
         committer.close()
     yield StageChanged("finish")
     yield from _finish(state, out, options)
-    return _report(state, output, options, monotonic() - started)
+    return _report(state, output, options, predicted, monotonic() - started)
 
 
 @dataclass
@@ -260,8 +264,8 @@ def _finish(state: _State, out: OutputFolder, options: RunOptions) -> Generator[
     for name, text in state.plan.texts.items():
         out.write_whole(name, text.encode())
         state.sha256[name] = sha256_of(out.partial / name)
-    record = record_text(state.plan, _tensor_reports(state), state.sha256, options.verify)
-    out.write_whole(RECORD, record.encode())
+    record = record_bytes(state.plan, _tensor_reports(state), state.sha256, options.verify)
+    out.write_whole(RECORD, record)
     out.publish()
 
 
@@ -273,7 +277,7 @@ def _tensor_reports(state: _State) -> list[TensorReport]:
     ]
 
 
-def _report(state: _State, output: Path, options: RunOptions, seconds: float) -> RunReport:
+def _report(state: _State, output: Path, options: RunOptions, predicted: Forecast, seconds: float) -> RunReport:
     plan = state.plan
     names = [*(file.name for file in plan.files), *plan.texts]
     written = sum((output / name).stat().st_size for name in names)
@@ -291,4 +295,23 @@ def _report(state: _State, output: Path, options: RunOptions, seconds: float) ->
         tensors=tuple(_tensor_reports(state)),
         verified=options.verify == "full",
         sha256=dict(sorted(state.sha256.items())),
+        disk_bytes=written + sum((output / name).stat().st_size for name in plan.copied),
+        peak_device_bytes=device_peak_bytes(plan.device),
+        predicted=predicted,
     )
+
+
+def _forecast(plan: Plan, options: RunOptions) -> Forecast:
+    """What the plan says; of main memory as of now, and for these options: a window may have grown since the plan was made."""
+    tensors = [TensorInfo(t.name, t.dtype, t.shape, "", 0, t.source_bytes) for t in plan.tensors]
+    decisions = [Decision(tensor, t.scheme) for tensor, t in zip(tensors, plan.tensors, strict=True)]
+    cost = estimate(
+        decisions,
+        plan.files,
+        find(plan.format),
+        plan.device,
+        plan.max_memory,
+        verify=options.verify,
+        threads=options.threads,
+    )
+    return Forecast(plan.output_bytes, plan.disk_bytes, cost.ram, cost.device, plan.seconds_estimate)

@@ -47,7 +47,13 @@ class RangeReader:
 
         Raises SourceError naming the file where it cannot be read or ends early.
         """
-        buffer = self._buffer(slot, nbytes)
+        return self._fill(self._buffer(slot, nbytes), file, offset, nbytes)
+
+    def take(self, file: str, offset: int, nbytes: int) -> NDArray[np.uint8]:
+        """As `read`, in an array of the caller's own."""
+        return self._fill(np.empty(nbytes, np.uint8), file, offset, nbytes)
+
+    def _fill(self, buffer: NDArray[np.uint8], file: str, offset: int, nbytes: int) -> NDArray[np.uint8]:
         try:
             handle = self._handle(file)
             handle.seek(offset)

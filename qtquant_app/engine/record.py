@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from qtquant_app import __version__
 from qtquant_app.core.errors import VerifyError
-from qtquant_app.core.plan import Plan
+from qtquant_app.core.plan import OutFile, Plan, file_outline_json, out_tensor_json, tensor_json
 from qtquant_app.core.report import TensorReport
 from qtquant_app.engine.output import RECORD
 
 _PACKAGES = ("numpy", "numba", "torch")
 
+T = TypeVar("T")
 
-def record_text(plan: Plan, tensors: Iterable[TensorReport], sha256: Mapping[str, str], verified: str) -> str:
-    """The record as JSON. Paths of this machine are left out: the record travels with the model."""
-    described = plan.to_json()
+
+class _Described(list[Any]):
+    """JSON of items, made one at a time while it is written: sixty thousand tensors would otherwise take a gigabyte."""
+
+    def __init__(self, items: Sequence[T], describe: Callable[[T], dict[str, Any]]) -> None:
+        super().__init__([None] * bool(items))  # json asks whether a list is empty
+        self._items = items
+        self._describe = describe
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self._describe, self._items)
+
+
+def record_bytes(plan: Plan, tensors: Sequence[TensorReport], sha256: Mapping[str, str], verified: str) -> bytearray:
+    """The record as JSON in UTF-8. Paths of this machine are left out: the record travels with the model."""
+    described = plan.outline_json() | {
+        "tensors": _Described(plan.tensors, tensor_json),
+        "files": _Described(plan.files, _file_json),
+    }
     described["source"] = described["label"] = Path(plan.source).name
     for key in ("texts", "max_memory", "peak_ram_bytes", "peak_device_bytes", "seconds_estimate"):
         described.pop(key)
@@ -32,11 +49,23 @@ def record_text(plan: Plan, tensors: Iterable[TensorReport], sha256: Mapping[str
         "seed": plan.seed,
         "versions": {name: found for name in _PACKAGES if (found := _version(name))},
         "verified": verified,
-        "tensors": [{**tensor.to_json(), "sums": asdict(tensor.errors)} for tensor in tensors],
+        "tensors": _Described(tensors, _report_json),
         "sha256": dict(sorted(sha256.items())),
         "plan": described,
     }
-    return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+    written = bytearray()
+    for part in json.JSONEncoder(indent=1, ensure_ascii=False).iterencode(record):
+        written += part.encode()
+    written += b"\n"
+    return written
+
+
+def _report_json(tensor: TensorReport) -> dict[str, Any]:
+    return {**tensor.to_json(), "sums": asdict(tensor.errors)}
+
+
+def _file_json(file: OutFile) -> dict[str, Any]:
+    return file_outline_json(file) | {"tensors": _Described(file.tensors, out_tensor_json)}
 
 
 def read_record(folder: Path) -> dict[str, Any]:

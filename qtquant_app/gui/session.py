@@ -150,6 +150,11 @@ class Session(QObject):
             self._drop_plan()
             self.device_changed.emit(device)
 
+    def refine_plan(self, plan: Plan, better: Plan) -> None:
+        """Takes `better` in the place of `plan`: the same, with what was measured since; not where another is held by now."""
+        if self._plan is plan:
+            self._planned(better)
+
     def select(self, name: str) -> None:
         if name != self._selection:
             self._selection = name

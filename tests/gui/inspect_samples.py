@@ -236,6 +236,9 @@ class ScriptedVerbs(Verbs):
     def plan(self, checkpoint: Checkpoint, recipe: Recipe, *choices: object, **more: object) -> Work:
         return once(lambda: plan_for(checkpoint, recipe))
 
+    def probe(self, checkpoint: Checkpoint, plan: Plan, output: str) -> Work:
+        return once(lambda: plan)
+
     def lint(self, *choices: object) -> Work:
         return once(tuple)
 

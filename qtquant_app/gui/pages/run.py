@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, cast
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QFormLayout, QHBoxLayout, QProgressBar, QSplitter, QVBoxLayout, QWidget
 
 from qtquant_app.core.checkpoint import Checkpoint
@@ -16,6 +17,7 @@ from qtquant_app.core.report import RunReport
 from qtquant_app.gui.catalog import Catalog
 from qtquant_app.gui.models.job_table import JobTable
 from qtquant_app.gui.output_state import default_parent, suggest
+from qtquant_app.gui.pace_probe import PaceProbe
 from qtquant_app.gui.progress import Progress
 from qtquant_app.gui.runner import RunState
 from qtquant_app.gui.session import Session
@@ -25,6 +27,7 @@ from qtquant_app.gui.widgets.buttons import Button
 from qtquant_app.gui.widgets.card import Card
 from qtquant_app.gui.widgets.choice_box import ChoiceBox
 from qtquant_app.gui.widgets.error_panel import ErrorPanel
+from qtquant_app.gui.widgets.outcome_card import OutcomeCard
 from qtquant_app.gui.widgets.output_field import OutputField
 from qtquant_app.gui.widgets.page import Page
 from qtquant_app.gui.widgets.run_log import STAGES, RunLog
@@ -67,6 +70,8 @@ class RunPage(Page):
         self.job_table = Table(self.job_model, "jobTable", "Tensors of the run")
         self.job_table.set_empty_text("The tensors of the run show here, each with its error as it finishes.")
         self.log = RunLog()
+        self.outcome_card = OutcomeCard()
+        self._prober = PaceProbe(session, self)
         self._prepare()
         self._lay_out()
         self._connect()
@@ -131,10 +136,20 @@ class RunPage(Page):
         self.splitter = QSplitter(Qt.Orientation.Vertical)
         self.splitter.setChildrenCollapsible(False)
         self.splitter.addWidget(self.job_table)
-        self.splitter.addWidget(self.log)
+        self.splitter.addWidget(self._told())
         self.splitter.setStretchFactor(0, 3)
         self.splitter.setStretchFactor(1, 1)
         self.content.addWidget(self.splitter, 1)
+
+    def _told(self) -> QWidget:
+        """The log, and what came of the run."""
+        row = QSplitter(Qt.Orientation.Horizontal)
+        row.setChildrenCollapsible(False)
+        row.addWidget(self.log)
+        row.addWidget(self.outcome_card)
+        row.setStretchFactor(0, 1)
+        row.setStretchFactor(1, 1)
+        return row
 
     def _buttons(self) -> QWidget:
         row = QHBoxLayout()
@@ -216,11 +231,13 @@ class RunPage(Page):
             self.output_field.set_needed(plan.disk_bytes)
         if not self._session.runner.state.active and plan is not None:
             self.job_model.set_plan(plan)
+            self.progress_text.setText(_forecast_words(plan))
         self._refresh()
 
     def _on_started(self, plan: Plan) -> None:
         self.error_panel.show_error(None)
         self.job_model.set_plan(plan)
+        self.outcome_card.set_report(None)
         self.log.add([f"{plan.label} to {self.output_field.path}, {plan.format}, on {plan.device}"])
         self.progress_bar.setValue(0)
         self.progress_text.setText("starting")
@@ -249,6 +266,7 @@ class RunPage(Page):
 
     def _on_finished(self, report: RunReport) -> None:
         self.progress_bar.setValue(STEPS)
+        self.outcome_card.set_report(report)
         proof = "verified" if report.verified else "not verified"
         took = duration_text(report.seconds)
         self.progress_text.setText(f"{bytes_text(report.output_bytes)} written in {took}, {proof}")
@@ -267,8 +285,14 @@ class RunPage(Page):
         self.pause_button.set_drawing("play" if state is RunState.PAUSED else "pause")
         self.pause_button.setAccessibleName("Resume" if state is RunState.PAUSED else "Pause")
         self.cancel_button.setEnabled(state in (RunState.RUNNING, RunState.PAUSED))
+        if self.isVisible() and not reason and self.output_field.known:
+            self._prober.look(self.output_field.path)
         for control in (self.output_field, self.verify_combo, self.device_combo):
             control.setEnabled(not state.active)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._refresh()
 
     def _missing(self) -> str:
         """What has to come before a run, in a sentence; empty where nothing does."""
@@ -284,6 +308,10 @@ _STATE_LINES = {
     RunState.CANCELLING: "cancelling: finishing the chunk at hand",
     RunState.CANCELLED: "cancelled; what is finished is kept for a later start",
 }
+
+
+def _forecast_words(plan: Plan) -> str:
+    return f"about {duration_text(plan.seconds_estimate)}, {bytes_text(plan.peak_ram_bytes)} of memory at the peak"
 
 
 def progress_words(progress: Progress, instead: str = "") -> str:
