@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from time import monotonic
 from typing import TypeVar
 
-from qtquant_app.core.events import ChunkDone, Event, RunStarted, StageChanged, Warned
+from qtquant_app.core.events import ChunkDone, Event, RunStarted, StageChanged, TextRead, Warned
 from qtquant_app.core.quantities import duration_text, rate_text
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ class Bar:
 
     def show(self, event: Event) -> None:
         if isinstance(event, RunStarted):
-            self._total = event.bytes_total
+            self._start(event.bytes_total)
         elif isinstance(event, StageChanged):
             self._stage = event.stage
         elif isinstance(event, Warned):
@@ -36,14 +36,23 @@ class Bar:
             print(f"warning: {event.text}", file=sys.stderr)
         elif isinstance(event, ChunkDone):
             self._done += event.bytes
-            self._draw(event.tensor)
+            self._draw(event.tensor, rate_text)
+        elif isinstance(event, TextRead):
+            if event.done < self._done or event.total != self._total:
+                self._start(event.total)
+            self._done = event.done
+            self._draw(f"{event.done:,} of {event.total:,} tokens", None)
+
+    def _start(self, total: int) -> None:
+        """Something else begins, `total` bytes or tokens long."""
+        self._total, self._done, self._started = total, 0, monotonic()
 
     def clear(self) -> None:
         if self._live and self._drawn:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
 
-    def _draw(self, tensor: str) -> None:
+    def _draw(self, name: str, rate_of: Callable[[float], str] | None) -> None:
         now = monotonic()
         if not self._live or now - self._drawn < _REFRESH_SECONDS:
             return
@@ -52,8 +61,8 @@ class Bar:
         elapsed = now - self._started
         left = f"ETA {duration_text(elapsed * (1 - part) / part)}" if part else ""
         filled = "=" * round(part * _WIDTH)
-        rate = rate_text(self._done / elapsed) if elapsed else ""
-        name = printable(tensor)[-40:]
+        rate = rate_of(self._done / elapsed) if elapsed and rate_of else ""
+        name = printable(name)[-40:]
         sys.stderr.write(f"\r\x1b[K{self._stage:8} [{filled:{_WIDTH}}] {part:4.0%} {rate} {left} {name}")
         sys.stderr.flush()
 

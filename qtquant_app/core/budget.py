@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from qtquant_app.core.device_memory import MemoryUse
 from qtquant_app.core.plan import Plan
 from qtquant_app.core.quantities import bytes_text, figure, more_text
 from qtquant_app.core.recipe import Recipe
@@ -133,6 +134,16 @@ class Proof:
         """Whether the mix is really better."""
         return self.kl < self.uniform_kl
 
+    @property
+    def sentence(self) -> str:
+        """What was found, and what follows from it."""
+        found = f"KL divergence {figure(self.kl)} against {figure(self.uniform_kl)} nats a token"
+        where = f"on {self.tokens:,} tokens of {self.text}"
+        if self.better:
+            percent = 100 * (1 - self.kl / self.uniform_kl)
+            return f"the mix is {percent:.0f}% better than {self.uniform.label} for all: {found}, {where}"
+        return f"the mix is no better than {self.uniform.label} for all, which is kept: {found}, {where}"
+
     def to_json(self) -> dict[str, Any]:
         return {
             "text": self.text,
@@ -163,6 +174,8 @@ class Budget:
     """One scheme for all that the budget decides, where they all can take it; output bytes exactly."""
     calibrated: bool = False
     """Whether the errors are weighed by what a text does in the model; if not, they are predicted from the weights alone."""
+    memory: MemoryUse | None = None
+    """What the mix takes on the device that the target names."""
     proof: Proof | None = None
     """What a check on held-out text found; where the mix is not better, `recipe` and `plan` are the uniform scheme's."""
 
@@ -188,6 +201,7 @@ class Budget:
             "frontier": _points(self.frontier),
             "uniform": _points(self.uniform),
             "calibrated": self.calibrated,
+            "memory": None if self.memory is None else self.memory.to_json(),
             "proof": None if self.proof is None else self.proof.to_json(),
         }
 

@@ -91,9 +91,34 @@ class Checkpoint:
         return {tensor.name: tensor for tensor in self.tensors}
 
     @cached_property
+    def quantizable_names(self) -> frozenset[str]:
+        """The names of the tensors that a run can quantize."""
+        return frozenset(tensor.name for tensor in self.tensors if tensor.quantizable)
+
+    @cached_property
+    def modules(self) -> tuple[str, ...]:
+        """The module of each tensor, in the same order."""
+        return tuple(tensor.module for tensor in self.tensors)
+
+    @cached_property
+    def quantizable(self) -> tuple[TensorInfo, ...]:
+        """The tensors that a run can quantize, in the checkpoint's order."""
+        return tuple(tensor for tensor in self.tensors if tensor.quantizable)
+
+    @cached_property
     def quantizable_modules(self) -> tuple[str, ...]:
         """The modules whose weights a run can quantize, each once, in the checkpoint's order."""
-        return tuple(dict.fromkeys(tensor.module for tensor in self.tensors if tensor.quantizable))
+        return tuple(dict.fromkeys(tensor.module for tensor in self.quantizable))
+
+    @cached_property
+    def head_modules(self) -> tuple[str, ...]:
+        """Those of the quantizable modules that are output heads."""
+        return tuple(dict.fromkeys(tensor.module for tensor in self.quantizable if tensor.kind == Kind.HEAD))
+
+    @cached_property
+    def matched(self) -> dict[str, frozenset[str]]:
+        """The modules that patterns name, as `core.matching` has found them out."""
+        return {}
 
     @property
     def parameters(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 ITEM_BITS: dict[str, int] = {
     "F64": 64,
     "I64": 64,
@@ -35,6 +37,7 @@ QUANTIZABLE = frozenset({"F32", "F16", "BF16"})
 """The dtypes that a run quantizes; their own dtype also stores the scales."""
 
 
+@lru_cache(maxsize=4096)
 def nbytes(dtype: str, shape: tuple[int, ...]) -> int:
     """Bytes of a tensor of `shape`; raises ValueError where the elements do not fill whole bytes."""
     elements = 1

@@ -8,7 +8,7 @@ from typing import Literal
 from qtquant_app.core.report import TensorReport
 from qtquant_app.core.scan import TensorScan
 
-Stage = Literal["quantize", "write", "verify", "finish"]
+Stage = Literal["quantize", "write", "verify", "finish", "calibrate", "check"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,14 @@ class TensorScanned:
     cached: bool
 
 
+@dataclass(frozen=True, slots=True)
+class TextRead:
+    """A model has read on: `done` of `total` tokens are through."""
+
+    done: int
+    total: int
+
+
 Event = (
     RunStarted
     | StageChanged
@@ -97,4 +105,5 @@ Event = (
     | FileTransferred
     | Warned
     | Verified
+    | TextRead
 )

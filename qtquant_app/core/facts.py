@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 from qtquant_app.core.checkpoint import Kind
@@ -73,39 +73,47 @@ def _could_be(tensor: TensorPlan) -> bool:
 
 def facts_of(tensors: Sequence[TensorPlan], sharing: Sharing, taken_apart: frozenset[str] = frozenset()) -> list[Facts]:
     """The facts of each of `tensors`, which `looked_at` has chosen; tensors that have the same share one object."""
-    quantized = [t for t in tensors if t.scheme is not None]
-    fused = alike_by(tensors, fused_key(sharing))
-    blocks = alike_by(tensors, block_key)
-    experts = len({layout(t.scheme) for t in quantized if t.kind == Kind.EXPERT}) <= 1
-    everything = len({layout(t.scheme) for t in quantized}) <= 1
+    layouts = _layouts(tensors)
+    fused = _alike(tensors, layouts, fused_key(sharing))
+    blocks = _alike(tensors, layouts, block_key)
+    quantized = [(t, lies) for t, lies in zip(tensors, layouts, strict=True) if t.scheme is not None]
+    experts = len({lies for t, lies in quantized if t.kind == Kind.EXPERT}) <= 1
+    everything = len({lies for _, lies in quantized}) <= 1
     known: dict[Hashable, Facts] = {}
     found = []
-    for t in tensors:
-        columns, rows = columns_of_rank(t, sharing), t.shape[0]
-        key = (t.kind, t.scheme, columns, rows % 32, fused[t.name], blocks[t.name], t.module in taken_apart)
-        if key not in known:
-            scheme = t.scheme
-            size = (scheme.group_size or CHANNEL) if scheme else None
-            known[key] = Facts(
-                kind=str(t.kind),
-                quantized=scheme is not None,
-                bits=scheme.bits if scheme else None,
-                symmetric=scheme.symmetric if scheme else None,
-                strategy=scheme.strategy if scheme else None,
-                group=size,
-                activations=scheme.activations if scheme else None,
-                fused_alike=fused[t.name],
-                block_alike=blocks[t.name],
-                experts_alike=experts,
-                all_alike=everything,
-                groups_whole=columns > 0 and (not size or columns % size == 0),
-                rows_by_32=rows % 32 == 0,
-                columns_by_32=columns % 32 == 0,
-                group_even=not size or size % 2 == 0,
-                taken_apart=t.module in taken_apart,
-            )
-        found.append(known[key])
+    for t, fused_alike, block_alike in zip(tensors, fused, blocks, strict=True):
+        columns, rows, apart = columns_of_rank(t, sharing), t.shape[0], t.module in taken_apart
+        key = (t.kind, id(t.scheme), columns, rows % 32, fused_alike, block_alike, apart)
+        facts = known.get(key)
+        if facts is None:
+            facts = known[key] = _facts(t, columns, fused_alike, block_alike, experts, everything, apart)
+        found.append(facts)
     return found
+
+
+def _facts(
+    tensor: TensorPlan, columns: int, fused: bool, block: bool, experts: bool, everything: bool, apart: bool
+) -> Facts:
+    scheme, rows = tensor.scheme, tensor.shape[0]
+    size = (scheme.group_size or CHANNEL) if scheme else None
+    return Facts(
+        kind=str(tensor.kind),
+        quantized=scheme is not None,
+        bits=scheme.bits if scheme else None,
+        symmetric=scheme.symmetric if scheme else None,
+        strategy=scheme.strategy if scheme else None,
+        group=size,
+        activations=scheme.activations if scheme else None,
+        fused_alike=fused,
+        block_alike=block,
+        experts_alike=experts,
+        all_alike=everything,
+        groups_whole=columns > 0 and (not size or columns % size == 0),
+        rows_by_32=rows % 32 == 0,
+        columns_by_32=columns % 32 == 0,
+        group_even=not size or size % 2 == 0,
+        taken_apart=apart,
+    )
 
 
 def columns_of_rank(tensor: TensorPlan, sharing: Sharing) -> int:
@@ -139,12 +147,23 @@ def model_key(tensor: TensorPlan) -> Hashable:
     return Kind.EXPERT if tensor.kind == Kind.EXPERT and tensor.scheme is not None else None
 
 
-def alike_by(tensors: Iterable[TensorPlan], key: Key) -> Mapping[str, bool]:
-    """Whether all tensors of the same key lie alike, by the name of each."""
-    groups: dict[Hashable, set[Hashable]] = {}
-    keys = {}
+def _layouts(tensors: Iterable[TensorPlan]) -> list[Hashable]:
+    """`layout` of each; that of a scheme object is made once."""
+    known: dict[int, Hashable] = {}
+    found = []
     for tensor in tensors:
-        keys[tensor.name] = own = key(tensor)
+        scheme = tensor.scheme
+        if id(scheme) not in known:
+            known[id(scheme)] = layout(scheme)
+        found.append(known[id(scheme)])
+    return found
+
+
+def _alike(tensors: Sequence[TensorPlan], layouts: Sequence[Hashable], key: Key) -> list[bool]:
+    """Whether all tensors of the same key lie alike, for each."""
+    groups: dict[Hashable, set[Hashable]] = {}
+    keys = list(map(key, tensors))
+    for own, lies in zip(keys, layouts, strict=True):
         if own is not None:
-            groups.setdefault(own, set()).add(layout(tensor.scheme))
-    return {name: own is None or len(groups[own]) == 1 for name, own in keys.items()}
+            groups.setdefault(own, set()).add(lies)
+    return [own is None or len(groups[own]) == 1 for own in keys]

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from qtquant_app.core.blocks import spot
 from qtquant_app.core.checkpoint import Checkpoint, Kind, TensorInfo
+from qtquant_app.core.matching import DEFAULT, deciders, named
 from qtquant_app.core.patterns import matches
 from qtquant_app.core.recipe import Recipe, Rule
 from qtquant_app.core.scheme import Scheme
 
 FIRST, LAST = "{first}", "{last}"
 """In a pattern of a preset: the first and the last block of every stack, such as `model.layers.0`."""
-
-DEFAULT = -1
-"""Stands for the default scheme among the numbers of rules."""
 
 
 def decider(recipe: Recipe, tensor: TensorInfo) -> int | None:
@@ -42,21 +40,29 @@ def fitted(recipe: Recipe, checkpoint: Checkpoint) -> Recipe:
 
     `{first}` and `{last}` become the blocks they stand for: a rule with one of them becomes a rule for every stack.
     """
-    quantizable = [tensor for tensor in checkpoint.tensors if tensor.quantizable]
     patterns = (*recipe.ignore, *(rule.pattern for rule in recipe.rules))
     placed = any(placeholder in pattern for pattern in patterns for placeholder in (FIRST, LAST))
-    edges = _edges(tensor.name for tensor in quantizable) if placed else {}
-    modules = {tensor.module for tensor in checkpoint.tensors}
+    edges = _edges(tensor.name for tensor in checkpoint.quantizable) if placed else {}
     wanted = [pattern for given in recipe.ignore for pattern in _spelt(given, edges)]
-    ignore = tuple(pattern for pattern in wanted if any(matches(pattern, module) for module in modules))
-    left = [t.module for t in quantizable if not any(matches(pattern, t.module) for pattern in ignore)]
+    ignore = tuple(pattern for pattern in wanted if named(checkpoint, pattern))
+    left = set(checkpoint.quantizable_modules).difference(*(named(checkpoint, pattern) for pattern in ignore))
     rules = []
     for rule in (Rule(pattern, given.scheme) for given in recipe.rules for pattern in _spelt(given.pattern, edges)):
-        rest = [module for module in left if not matches(rule.pattern, module)]
-        if len(rest) < len(left):
+        decided_here = left & named(checkpoint, rule.pattern)
+        if decided_here:
             rules.append(rule)
-        left = rest
+        left -= decided_here
     return replace(recipe, ignore=ignore, rules=tuple(rules))
+
+
+def with_first(recipe: Recipe, rules: Sequence[Rule], checkpoint: Checkpoint) -> Recipe:
+    """`recipe` with `rules` before its own. Of its own, those that decided something before and nothing any more, go."""
+    if not rules:
+        return recipe
+    made = replace(recipe, rules=(*rules, *recipe.rules))
+    before, now = (set(deciders(which, checkpoint).values()) for which in (recipe, made))
+    idle = {at for at in range(len(recipe.rules)) if at in before and len(rules) + at not in now}
+    return replace(made, rules=(*rules, *(rule for at, rule in enumerate(recipe.rules) if at not in idle)))
 
 
 def _edges(names: Iterable[str]) -> dict[str, list[str]]:

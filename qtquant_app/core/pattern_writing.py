@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import groupby
 
 from qtquant_app.core.patterns import compiled, literal
@@ -17,11 +18,17 @@ def pattern_for(chosen: Iterable[str], modules: Iterable[str]) -> str:
     That is the first that fits of: the name, `*.down_proj`, `*.mlp.*`, `model.layers.3.*`, `model.layers.[0-3].mlp.*`, and else a
     regular expression over the numbers of the blocks. `chosen` must be some of `modules`, and not empty: ValueError.
     """
-    wanted = dict.fromkeys(chosen)
-    others = [module for module in dict.fromkeys(modules) if module not in wanted]
+    wanted = tuple(dict.fromkeys(chosen))
     if not wanted:
         raise ValueError("a pattern needs a module to match")
-    names = list(wanted)
+    return _written(wanted, tuple(dict.fromkeys(modules)))
+
+
+@lru_cache(maxsize=32)
+def _written(names: tuple[str, ...], modules: tuple[str, ...]) -> str:
+    """The same choice is asked for again and again while a recipe is looked at from all sides."""
+    wanted = frozenset(names)
+    others = [module for module in modules if module not in wanted]
     if len(names) == 1 and names[0]:
         return literal(names[0])
     for pattern in _globs([tuple(name.split(".")) for name in names]):

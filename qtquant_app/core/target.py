@@ -96,4 +96,5 @@ class Target:
 
 
 def _bad(message: str) -> UsageError:
-    return UsageError(message, hint="use --target-size 4.2GB or --target-bpw 3.5", code="budget")
+    words = "--target-size 4.2GB, --target-bpw 3.5, --target-memory 8GB or --target-quality 'W4 g64 sym'"
+    return UsageError(message, hint=f"use {words}", code="budget")

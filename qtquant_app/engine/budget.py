@@ -8,48 +8,34 @@ does worse.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import ROUND_FLOOR, Decimal
-from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
-from qtquant_app.core.budget import Assignment, Budget, Point, Step, Treatment, treatment_label
+from qtquant_app.core.budget import Assignment, Budget, Point, Step, Treatment
 from qtquant_app.core.checkpoint import Checkpoint
-from qtquant_app.core.errors import PlanError
 from qtquant_app.core.events import Event
 from qtquant_app.core.plan import Plan
-from qtquant_app.core.quantities import bytes_text
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.core.target import Target
 from qtquant_app.engine.allocation import Allocation, allocate, frontier, smallest
+from qtquant_app.engine.budget_like import choosable, given_to_all
 from qtquant_app.engine.budget_measure import MeasuredSet, allowed, measure
+from qtquant_app.engine.budget_readers import Readers, readable
 from qtquant_app.engine.budget_recipe import mixed_recipe
+from qtquant_app.engine.budget_schemes import ALLOWED, schemes_for
+from qtquant_app.engine.budget_target import memory_of, within
+from qtquant_app.engine.budget_weighing import weigh_by_text
 from qtquant_app.engine.device import resolve
 from qtquant_app.engine.planner import make_plan
+from qtquant_app.formats import find
 
-ALLOWED: tuple[Scheme, ...] = (
-    Scheme(bits=2, group_size=32, symmetric=False, method="mse"),
-    Scheme(bits=2, group_size=64, symmetric=False, method="mse"),
-    Scheme(bits=3, group_size=128, symmetric=False, method="mse"),
-    Scheme(bits=3, group_size=64, symmetric=False, method="mse"),
-    Scheme(bits=3, group_size=32, symmetric=False, method="mse"),
-    Scheme(bits=4, group_size=128, symmetric=False, method="mse"),
-    Scheme(bits=4, group_size=64, symmetric=False, method="mse"),
-    Scheme(bits=5, group_size=64, symmetric=False, method="mse"),
-    Scheme(bits=6, group_size=64, symmetric=False, method="mse"),
-    Scheme(bits=8, strategy="channel", group_size=None),
-)
-"""What a budget chooses from unless told otherwise; what does not fit a tensor is left out for it. Below 8 bits no scale
-serves more than 128 columns: one for a whole channel does more harm than its error tells, and would be taken too often."""
+__all__ = ["ALLOWED", "MAX_POINTS", "Measured", "budget", "schemes_for", "solve", "weigh"]
 
 MAX_POINTS = 200
 """Of a frontier; the eye sees no more."""
-
-_GRID = 16
-"""Capacities tried for as many bytes as the smallest plan spends on headers, config and index."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +50,10 @@ class Measured:
     device: str
     max_memory: int | None = None
     seed: int = 0
+    calibrated: bool = False
+    """Whether errors are nats a token, weighed by what a text does in the model."""
+    compared: Mapping[Scheme, float | str] = field(default_factory=dict)
+    """The predicted error of each scheme that was measured where all that is free gets it, or why it cannot."""
     _plans: dict[tuple[int, ...], Plan] = field(default_factory=dict, compare=False, repr=False)
 
     def plan(self, chosen: Sequence[int]) -> Plan:
@@ -112,6 +102,10 @@ class Measured:
             found = [found[round(i * (len(found) - 1) / (MAX_POINTS - 1))] for i in range(MAX_POINTS)]
         return tuple(Point(point.bytes + besides, point.error) for point in found)
 
+    def given_to_all(self, scheme: Scheme) -> float | str | None:
+        """The predicted error of one scheme for all, or why that cannot be; None where it was not measured."""
+        return self.compared.get(scheme)
+
     def spent(self, chosen: Sequence[int]) -> tuple[int, float]:
         """The bytes of the sets' tensors and the predicted error."""
         parts = [(found.choices, at) for found, at in zip(self.sets, chosen, strict=True)]
@@ -129,11 +123,14 @@ def budget(
     *,
     schemes: Sequence[Treatment] = ALLOWED,
     locked: Sequence[str] = (),
+    runtimes: Sequence[str] = (),
+    tensor_parallel: int = 1,
     format: str = "",
     device: str = "auto",
     cache: bool | Path = True,
     max_memory: int | None = None,
     seed: int = 0,
+    calibration: str = "",
 ) -> Generator[Event, None, Budget]:
     """The recipe of the least predicted error whose plan is within `target`. Arguments as `weigh`, refusals as `solve`."""
     measured = yield from weigh(
@@ -141,11 +138,15 @@ def budget(
         recipe,
         schemes=schemes,
         locked=locked,
+        also=() if target.like is None else (target.like,),
+        runtimes=runtimes,
+        tensor_parallel=tensor_parallel,
         format=format,
         device=device,
         cache=cache,
         max_memory=max_memory,
         seed=seed,
+        calibration=calibration,
     )
     return solve(measured, target)
 
@@ -156,16 +157,23 @@ def weigh(
     *,
     schemes: Sequence[Treatment] = ALLOWED,
     locked: Sequence[str] = (),
+    also: Sequence[Scheme] = (),
+    runtimes: Sequence[str] = (),
+    tensor_parallel: int = 1,
     format: str = "",
     device: str = "auto",
     cache: bool | Path = True,
     max_memory: int | None = None,
     seed: int = 0,
+    calibration: str = "",
 ) -> Generator[Event, None, Measured]:
     """Measures every tensor that can be quantized under `schemes`, through a scan, so that its cache helps.
 
     "keep" among `schemes` lets the budget leave tensors as they are. What the recipe's rules and ignore patterns say is not
-    touched; its default is. `locked` are further patterns of modules to keep. Raises RuleError where a pattern names
+    touched; its default is. `locked` are further patterns of modules to keep. `also` are measured, for targets to be held
+    against, and not chosen. What one of `runtimes` would refuse or decode wrongly is not chosen either, on a server that
+    shares the model out over `tensor_parallel` devices. With `calibration`, a text file or "default", the model reads its first
+    half and errors are predicted in nats a token; `sensitivity` says how. Raises RuleError where a pattern names
     nothing, PlanError where the checkpoint is quantized already or a tensor can take none of the schemes, UsageError for
     an unknown format or device.
     """
@@ -173,21 +181,27 @@ def weigh(
     ignore = (*recipe.ignore, *(pattern for pattern in locked if pattern not in recipe.ignore))
     base = replace(recipe, ignore=ignore, format=format or recipe.format)
     resolved = resolve(device)
-    sets = yield from measure(checkpoint, base, treatments, resolved, cache)
-    return Measured(checkpoint, base, tuple(sets), treatments, resolved, max_memory, seed)
+    readers = Readers(tuple(runtimes), base.format, tensor_parallel)
+    every = tuple(dict.fromkeys((*treatments, *also)))
+    sets = yield from measure(checkpoint, base, every, resolved, cache)
+    if calibration:
+        sets = yield from weigh_by_text(checkpoint, sets, calibration, find(base.format), resolved, seed)
+    compared = given_to_all(sets, every)
+    chosen_from = readable(choosable(sets, treatments), checkpoint, treatments, readers)
+    return Measured(checkpoint, base, chosen_from, treatments, resolved, max_memory, seed, bool(calibration), compared)
 
 
 def solve(measured: Measured, target: Target) -> Budget:
-    """The best mix within `target`. Raises PlanError where there is none, naming the smallest that there is."""
-    if target.bits_per_weight is not None:
-        measured = _quantized_only(measured)
-        allocation = _within_bits(measured, target.bits_per_weight)
-    else:
-        allocation = _within_bytes(measured, target)
+    """The best mix within `target`: the least error of so many bytes, or the fewest bytes of a quality.
+
+    Raises PlanError where there is none, naming the best that there is; UsageError where the scheme of `like` was not measured.
+    """
+    measured, allocation = within(measured, target)
+    plan = measured.plan(allocation.chosen)
     return Budget(
         target=target,
         recipe=measured.recipe(allocation.chosen),
-        plan=measured.plan(allocation.chosen),
+        plan=plan,
         error=allocation.error,
         price=allocation.price,
         assignments=tuple(_assignment(one, at) for one, at in zip(measured.sets, allocation.chosen, strict=True)),
@@ -196,77 +210,8 @@ def solve(measured: Measured, target: Target) -> Budget:
             Point(measured.plan(chosen).output_bytes, measured.spent(chosen)[1], label)
             for label, chosen in measured.uniform
         ),
-    )
-
-
-def _within_bytes(measured: Measured, target: Target) -> Allocation:
-    classes = [found.choices for found in measured.sets]
-    least = measured.smallest
-    plan = measured.plan(least.chosen)
-    if not target.holds(plan):
-        raise _impossible(measured, target, f"{bytes_text(plan.output_bytes)} ({plan.output_bytes:,} bytes)")
-    # Nothing here but the last test may depend on the target: only so does a larger one never do worse.
-    besides = min(measured.besides(chosen) for chosen in (least.chosen, *(c for _, c in measured.uniform)))
-    grid = max(1, (sum(file.header_bytes for file in plan.files) + _texts(plan)) // _GRID)
-    limit = ((target.bytes or 0) - besides) // grid * grid
-    most = sum(max(choices.bytes) for choices in classes)
-    for capacity in range(min(limit, -(-most // grid) * grid), least.bytes, -grid):
-        found = _certain(allocate(classes, capacity))
-        if measured.keeps_all(found.chosen):
-            raise PlanError(
-                f"{measured.checkpoint.label} fits into {target.text} as it is",
-                hint="nothing needs to be quantized; a smaller target, or fewer --allow, gives a smaller file",
-                code="nothing",
-            )
-        if target.holds(measured.plan(found.chosen)):
-            return _no_worse(measured, target, found)
-    return _no_worse(measured, target, least)
-
-
-def _no_worse(measured: Measured, target: Target, found: Allocation) -> Allocation:
-    """`found`, or a uniform scheme that fits and is predicted to be better: one scheme for all takes less of a config."""
-    for _, chosen in measured.uniform:
-        size, error = measured.spent(chosen)
-        if error < found.error and target.holds(measured.plan(chosen)):
-            found = replace(found, chosen=chosen, bytes=size, error=error)
-    return found
-
-
-def _texts(plan: Plan) -> int:
-    return sum(len(text.encode()) for text in plan.texts.values())
-
-
-def _within_bits(measured: Measured, bits: float) -> Allocation:
-    """Bits per weight are rounded to six places in a plan; kept tensors have no part in them."""
-    bound = Fraction(Decimal(repr(bits)).quantize(Decimal("1e-6"), ROUND_FLOOR))
-    quantized = [isinstance(found.treatments[0], Scheme) for found in measured.sets]
-    weights = sum(found.weights for found, counts in zip(measured.sets, quantized, strict=True) if counts)
-    kept = sum(found.choices.bytes[0] for found, counts in zip(measured.sets, quantized, strict=True) if not counts)
-    found = allocate([one.choices for one in measured.sets], int(bound * weights / 8) + kept)
-    if found is None:
-        plan = measured.plan(measured.smallest.chosen)
-        target = Target(bits_per_weight=bits)
-        raise _impossible(measured, target, f"{plan.bits_per_weight:.6g} bits per weight")
-    return found
-
-
-def _quantized_only(measured: Measured) -> Measured:
-    """Keeping a tensor would lower the bits per weight of the others, and win every time."""
-    sets = tuple(found if found.fixed else found.quantized_only() for found in measured.sets)
-    return measured if sets == measured.sets else replace(measured, sets=sets, _plans={})
-
-
-def _impossible(measured: Measured, target: Target, least: str) -> PlanError:
-    smallest = measured.smallest
-    labels = dict.fromkeys(
-        treatment_label(found.treatments[at])
-        for found, at in zip(measured.sets, smallest.chosen, strict=True)
-        if not found.fixed
-    )
-    return PlanError(
-        f"{measured.checkpoint.label} does not fit into {target.text}: the smallest that is allowed is {least}",
-        hint=f"give it that much, or --allow something smaller than {' and '.join(labels) or 'what the rules say'}",
-        code="budget",
+        calibrated=measured.calibrated,
+        memory=memory_of(measured.checkpoint, target, plan),
     )
 
 

@@ -41,12 +41,15 @@ class MeasuredSet:
     def weights(self) -> int:
         return sum(tensor.parameters for tensor in self.tensors)
 
-    def quantized_only(self) -> MeasuredSet:
-        """The same without keeping as a choice."""
-        at = [i for i, treatment in enumerate(self.treatments) if isinstance(treatment, Scheme)]
+    def with_choices(self, at: Sequence[int]) -> MeasuredSet:
+        """The same with the choices of these numbers only."""
         sizes, errors = self.choices.bytes, self.choices.errors
         choices = Choices([sizes[i] for i in at], [errors[i] for i in at])
         return replace(self, treatments=tuple(self.treatments[i] for i in at), choices=choices)
+
+    def quantized_only(self) -> MeasuredSet:
+        """The same without keeping as a choice."""
+        return self.with_choices([i for i, treatment in enumerate(self.treatments) if isinstance(treatment, Scheme)])
 
 
 def measure(

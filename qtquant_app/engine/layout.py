@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from json.encoder import encode_basestring_ascii
 
 from qtquant_app.core.checkpoint import TensorInfo
 from qtquant_app.core.dtypes import ITEM_BITS
@@ -68,10 +68,11 @@ def index_text(files: Sequence[OutFile]) -> str:
     """The index that transformers reads beside several weight files."""
     weight_map = {tensor.name: file.name for file in files for tensor in file.tensors}
     total = sum(tensor.nbytes for file in files for tensor in file.tensors)
-    ordered = {
-        name: weight_map[name] for name in sorted(weight_map)
-    }  # sorting names alone holds the window up half as long
-    return json.dumps({"metadata": {"total_size": total}, "weight_map": ordered}, indent=2) + "\n"
+    # What json.dumps writes with indent=2; that goes through Python for each of what may be hundreds of thousands of names.
+    quoted = {file.name: encode_basestring_ascii(file.name) for file in files}
+    lines = [f"    {encode_basestring_ascii(name)}: {quoted[weight_map[name]]}" for name in sorted(weight_map)]
+    entries = ",\n".join(lines)
+    return f'{{\n  "metadata": {{\n    "total_size": {total}\n  }},\n  "weight_map": {{\n{entries}\n  }}\n}}\n'
 
 
 def by_source(files: Iterable[OutFile]) -> dict[str, dict[Role, tuple[OutFile, OutTensor]]]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from functools import cached_property
 
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import PlanError, UsageError
-from qtquant_app.core.facts import facts_of, looked_at
+from qtquant_app.core.facts import Facts, Sharing, facts_of, looked_at
 from qtquant_app.core.fitting import decided
 from qtquant_app.core.plan import Plan, TensorPlan
 from qtquant_app.core.recipe import Recipe
-from qtquant_app.core.runtimes import Finding, Runtime, Severity, find
+from qtquant_app.core.runtimes import Finding, Runtime, Severity, Trap, find
 from qtquant_app.engine.mend import Case, in_format, mend
 from qtquant_app.formats import find as find_format
 
@@ -28,10 +29,14 @@ def lint(
         raise UsageError(f"{tensor_parallel} ranks are no number of devices", hint="use 1 or more", code="usage")
     chosen = [find(name) for name in dict.fromkeys(runtimes)]
     apart = find_format(plan.format).taken_apart(checkpoint, plan.tensors) if chosen else frozenset()
+    tensors = looked_at(plan.tensors) if chosen else []
+    desks: dict[Sharing, _Desk] = {}
     found: list[Finding] = []
     for runtime in chosen:
-        case = Case(plan.recipe, checkpoint, looked_at(plan.tensors), runtime.sharing(tensor_parallel))
-        found += _of_runtime(runtime, case, apart)
+        sharing = runtime.sharing(tensor_parallel)
+        if sharing not in desks:
+            desks[sharing] = _Desk(Case(plan.recipe, checkpoint, tensors, sharing), apart)
+        found += desks[sharing].of_runtime(runtime)
     return tuple(sorted(found, key=lambda finding: _ORDER.index(finding.severity)))
 
 
@@ -51,27 +56,45 @@ def lint_refused(recipe: Recipe, checkpoint: Checkpoint, error: PlanError) -> tu
     return (_of_format(case, error.message, caught, change),)
 
 
-def _of_runtime(runtime: Runtime, case: Case, apart: frozenset[str]) -> list[Finding]:
-    if case.recipe.format not in runtime.formats:
-        return [_other_format(runtime, case)]
-    found = [] if case.checkpoint.config else [_no_config(runtime)]
-    facts = facts_of(case.tensors, case.sharing, apart)
-    for trap in runtime.traps:
-        caught = trap.caught(case.tensors, facts)
-        if not caught:
-            continue
-        made, does = mend(case, caught, trap.mend) or (None, "")
-        names, text = tuple(t.name for t in caught), trap.sentence(caught[0].module)
-        place = (runtime.name, runtime.title, runtime.version)
-        found.append(Finding(trap.code, trap.severity, *place, text, names, made, does, trap.source))
-    return found
+class _Desk:
+    """One case as readers see it that lay a model out alike: its facts are found and its mends are made once for all of them."""
 
+    def __init__(self, case: Case, apart: frozenset[str]) -> None:
+        self._case, self._apart = case, apart
+        self._mends: dict[Hashable, tuple[Recipe | None, str]] = {}
 
-def _other_format(runtime: Runtime, case: Case) -> Finding:
-    format = find_format(runtime.formats[0])
-    text = f"{runtime.title} does not read the {case.recipe.format} format; it reads {format.name}"
-    change = in_format(case, format.name, format.bits) or (None, "")
-    return Finding("format", Severity.REFUSES, runtime.name, runtime.title, runtime.version, text, (), *change)
+    @cached_property
+    def _facts(self) -> list[Facts]:
+        return facts_of(self._case.tensors, self._case.sharing, self._apart)
+
+    def of_runtime(self, runtime: Runtime) -> list[Finding]:
+        case = self._case
+        if case.recipe.format not in runtime.formats:
+            return [self._other_format(runtime)]
+        found = [] if case.checkpoint.config else [_no_config(runtime)]
+        for trap in runtime.traps:
+            caught = trap.caught(case.tensors, self._facts)
+            if not caught:
+                continue
+            names, text = tuple(t.name for t in caught), trap.sentence(caught[0].module)
+            made, does = self._mended(trap, caught, names)
+            place = (runtime.name, runtime.title, runtime.version)
+            found.append(Finding(trap.code, trap.severity, *place, text, names, made, does, trap.source))
+        return found
+
+    def _mended(self, trap: Trap, caught: Sequence[TensorPlan], names: tuple[str, ...]) -> tuple[Recipe | None, str]:
+        key = (repr(trap.mend), names)
+        if key not in self._mends:
+            self._mends[key] = mend(self._case, caught, trap.mend) or (None, "")
+        return self._mends[key]
+
+    def _other_format(self, runtime: Runtime) -> Finding:
+        case, format = self._case, find_format(runtime.formats[0])
+        text = f"{runtime.title} does not read the {case.recipe.format} format; it reads {format.name}"
+        if format.name not in self._mends:
+            self._mends[format.name] = in_format(case, format.name, format.bits) or (None, "")
+        change = self._mends[format.name]
+        return Finding("format", Severity.REFUSES, runtime.name, runtime.title, runtime.version, text, (), *change)
 
 
 def _no_config(runtime: Runtime) -> Finding:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from qtquant_app.core.checkpoint import Checkpoint, Kind, TensorInfo
+from qtquant_app.core.checkpoint import Checkpoint, Kind
 from qtquant_app.core.errors import QtQuantError
 from qtquant_app.core.facts import Key, Sharing, block_key, columns_of_rank, fused_key, layout, model_key
-from qtquant_app.core.fitting import DEFAULT, decider, fitted
+from qtquant_app.core.fitting import fitted
+from qtquant_app.core.matching import DEFAULT, deciders, named, named_by
 from qtquant_app.core.pattern_writing import pattern_for
-from qtquant_app.core.patterns import matches
 from qtquant_app.core.plan import TensorPlan
 from qtquant_app.core.recipe import Recipe, Rule
 from qtquant_app.core.runtimes import Mend
@@ -81,13 +81,10 @@ def with_wanted(recipe: Recipe, checkpoint: Checkpoint, wanted: Wanted) -> Recip
     A scheme all of whose modules want the same is changed in its place; for the rest, rules come first. Rules left with
     nothing to decide go.
     """
-    tensors = [tensor for tensor in checkpoint.tensors if tensor.quantizable]
-    named = {tensor.module: tensor for tensor in tensors}
     decides: dict[int, list[str]] = {}
-    for tensor in tensors:
-        at = decider(recipe, tensor)
+    for module, at in deciders(recipe, checkpoint).items():
         if at is not None:
-            decides.setdefault(at, []).append(tensor.module)
+            decides.setdefault(at, []).append(module)
     rules, default, left = list(recipe.rules), recipe.default, dict(wanted)
     for at, modules in decides.items():
         asked = {wanted.get(module) for module in modules}
@@ -102,24 +99,30 @@ def with_wanted(recipe: Recipe, checkpoint: Checkpoint, wanted: Wanted) -> Recip
         for module in modules:
             left.pop(module)
     changed = replace(recipe, default=default, rules=tuple(rules))
-    first = _rules(left, list(named))
-    return _without_idle(replace(changed, rules=(*first, *changed.rules)), checkpoint, tensors)
+    first = _rules(left, checkpoint.quantizable_modules)
+    return _without_idle(replace(changed, rules=(*first, *changed.rules)), checkpoint)
 
 
-def _without_idle(recipe: Recipe, checkpoint: Checkpoint, tensors: Sequence[TensorInfo]) -> Recipe:
+def _without_idle(recipe: Recipe, checkpoint: Checkpoint) -> Recipe:
     """Less the rules that decide nothing, or nothing that the rest would not decide alike."""
     recipe = fitted(recipe, checkpoint)
+    naming = _naming(recipe, checkpoint)
     kept = set(range(len(recipe.rules)))
-    naming = []
-    for tensor in tensors:
-        if decider(recipe, tensor) is not None:
-            otherwise: Scheme | Literal["keep"] = "keep" if tensor.kind == Kind.HEAD else recipe.default
-            naming.append(([at for at in kept if matches(recipe.rules[at].pattern, tensor.module)], otherwise))
     for at, rule in enumerate(recipe.rules):
-        decisive = [(left, end) for named, end in naming if (left := [n for n in named if n in kept])[:1] == [at]]
+        decisive = [(left, end) for ats, end in naming if (left := [n for n in ats if n in kept])[:1] == [at]]
         if all((recipe.rules[left[1]].scheme if left[1:] else end) == rule.scheme for left, end in decisive):
             kept.remove(at)
     return replace(recipe, rules=tuple(rule for at, rule in enumerate(recipe.rules) if at in kept))
+
+
+def _naming(recipe: Recipe, checkpoint: Checkpoint) -> set[tuple[tuple[int, ...], Scheme | Literal["keep"]]]:
+    """Which rules name a module that something decides, in order, and what it would get without them: each case once."""
+    heads = frozenset(checkpoint.head_modules)
+    left = [module for module, at in deciders(recipe, checkpoint).items() if at is not None]
+    found: set[tuple[tuple[int, ...], Scheme | Literal["keep"]]] = set()
+    found.update((ats, recipe.default) for ats in named_by(recipe, checkpoint, (m for m in left if m not in heads)))
+    found.update((ats, "keep") for ats in named_by(recipe, checkpoint, (m for m in left if m in heads)))
+    return found
 
 
 def _rules(wanted: Wanted, everyone: Sequence[str]) -> list[Rule]:
@@ -205,8 +208,7 @@ def _quantize(case: Case, caught: Sequence[TensorPlan]) -> tuple[Recipe, str]:
     schemes = [t.scheme for t in case.tensors if t.kind == Kind.EXPERT and t.scheme]
     scheme = max(schemes, key=_fineness) if schemes else case.recipe.default
     experts = {t.module for t in case.tensors if t.kind == Kind.EXPERT}
-    modules = [t.module for t in case.checkpoint.tensors]
-    only = [p for p in case.recipe.ignore if {m for m in modules if matches(p, m)} <= experts]
+    only = [p for p in case.recipe.ignore if named(case.checkpoint, p) <= experts]
     recipe = replace(case.recipe, ignore=tuple(p for p in case.recipe.ignore if p not in only))
     return with_wanted(recipe, case.checkpoint, dict.fromkeys(experts, scheme)), "quantize the experts too"
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from qtquant_app.core.checkpoint import Checkpoint, Kind, TensorInfo
 from qtquant_app.core.errors import RuleError, RuleFault, UsageError
+from qtquant_app.core.matching import ignored_by, named, ruled_by
 from qtquant_app.core.patterns import matches
-from qtquant_app.core.recipe import Recipe
+from qtquant_app.core.recipe import Recipe, Rule
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.core.suggestions import nearest
 from qtquant_app.formats import Format
@@ -38,35 +39,48 @@ class Choice:
 def choose(checkpoint: Checkpoint, recipe: Recipe) -> list[Choice]:
     """The choice for every tensor, in order. Raises RuleError with every pattern that names nothing or never applies."""
     tied = bool(checkpoint.config.get("tie_word_embeddings"))
-    found = [_choice(tensor, recipe) for tensor in checkpoint.tensors]
-    pairs = list(zip(checkpoint.tensors, found, strict=True))
-    faults = [*_dead(checkpoint, recipe), *_tied_heads(pairs, recipe, tied)]
+    found = _choices(checkpoint, recipe)
+    faults = list(_dead(checkpoint, recipe))
+    if tied:
+        faults += _tied_heads(zip(checkpoint.tensors, found, strict=True), recipe)
     known = {fault.rule for fault in faults}
     used = {choice.rule for choice in found}
     for at in range(len(recipe.rules)):
         if at not in used and at not in known:
-            faults.append(_shadowed(at, recipe, pairs))
+            faults.append(_shadowed(at, recipe, zip(checkpoint.tensors, found, strict=True)))
     if faults:
         raise RuleError(sorted(faults, key=lambda fault: -1 if fault.rule is None else fault.rule))
     return found
 
 
-def _choice(tensor: TensorInfo, recipe: Recipe) -> Choice:
-    if tensor.tied_to is not None:
-        return Choice(None, f"shares its bytes with {tensor.tied_to}")
-    if not tensor.quantizable:
-        return Choice(None, _why_not(tensor))
-    for pattern in recipe.ignore:
-        if matches(pattern, tensor.module):
-            return Choice(None, f"ignored by {pattern}", ignored=pattern)
-    for at, rule in enumerate(recipe.rules):
-        if matches(rule.pattern, tensor.module):
-            if isinstance(rule.scheme, str):
-                return Choice(None, f"kept by the rule {rule.pattern}", at)
-            return Choice(rule.scheme, f"the rule {rule.pattern}", at)
-    if tensor.kind == Kind.HEAD:
-        return Choice(None, WHY_KEPT[Kind.HEAD])
-    return Choice(recipe.default, "the default scheme")
+def _choices(checkpoint: Checkpoint, recipe: Recipe) -> list[Choice]:
+    """The choice for every tensor; those that are made alike share one object."""
+    by_default, head = Choice(recipe.default, "the default scheme"), Choice(None, WHY_KEPT[Kind.HEAD])
+    by_pattern = {p: Choice(None, f"ignored by {p}", ignored=p) for p in recipe.ignore}
+    by_rule = [_of_rule(at, rule) for at, rule in enumerate(recipe.rules)]
+    ignored, ruled = ignored_by(recipe, checkpoint), ruled_by(recipe, checkpoint)
+    decided = {tensor.name for tensor in checkpoint.quantizable}
+    found = []
+    for tensor, module in zip(checkpoint.tensors, checkpoint.modules, strict=True):
+        if tensor.name not in decided:
+            found.append(_undecided(tensor))
+        elif module in ignored:
+            found.append(by_pattern[ignored[module]])
+        elif module in ruled:
+            found.append(by_rule[ruled[module]])
+        else:
+            found.append(head if tensor.kind == Kind.HEAD else by_default)
+    return found
+
+
+def _of_rule(at: int, rule: Rule) -> Choice:
+    if isinstance(rule.scheme, str):
+        return Choice(None, f"kept by the rule {rule.pattern}", at)
+    return Choice(rule.scheme, f"the rule {rule.pattern}", at)
+
+
+def _undecided(tensor: TensorInfo) -> Choice:
+    return Choice(None, f"shares its bytes with {tensor.tied_to}" if tensor.tied_to is not None else _why_not(tensor))
 
 
 def _why_not(tensor: TensorInfo) -> str:
@@ -79,18 +93,20 @@ def _why_not(tensor: TensorInfo) -> str:
 
 def _dead(checkpoint: Checkpoint, recipe: Recipe) -> Iterable[RuleFault]:
     """Patterns that name nothing, and rules that name nothing that can be quantized."""
-    modules = [tensor.module for tensor in checkpoint.tensors if tensor.quantizable]
+    modules = checkpoint.quantizable_modules
+    possible = frozenset(modules)
     patterns: list[tuple[int | None, str]] = [(None, pattern) for pattern in recipe.ignore]
     patterns += [(at, rule.pattern) for at, rule in enumerate(recipe.rules)]
     for at, pattern in patterns:
-        if any(matches(pattern, module) for module in modules):
+        found = named(checkpoint, pattern)
+        if not possible.isdisjoint(found):
             continue
-        if any(matches(pattern, tensor.module) for tensor in checkpoint.tensors):
+        if found:
             if at is not None:
                 text = f"the rule {pattern!r} matches only tensors that cannot be quantized"
                 yield RuleFault(pattern, at, text, "rules are for linear layers, experts and heads", "dead-rule")
             continue
-        near = nearest(pattern, dict.fromkeys(modules))
+        near = nearest(pattern, modules)
         text = f"the pattern {pattern!r} matches no module of {checkpoint.label}"
         yield RuleFault(pattern, at, text, _did_you_mean(near, modules), "dead-rule", patterns=near)
 
@@ -102,9 +118,9 @@ def _did_you_mean(near: Sequence[str], modules: Sequence[str]) -> str:
     return f"modules are named like {example}" if example else "the checkpoint has no linear layers"
 
 
-def _tied_heads(pairs: Iterable[tuple[TensorInfo, Choice]], recipe: Recipe, tied: bool) -> Iterable[RuleFault]:
+def _tied_heads(pairs: Iterable[tuple[TensorInfo, Choice]], recipe: Recipe) -> Iterable[RuleFault]:
     for tensor, choice in pairs:
-        if tied and tensor.kind == Kind.HEAD and choice.rule is not None and choice.scheme is not None:
+        if tensor.kind == Kind.HEAD and choice.rule is not None and choice.scheme is not None:
             pattern = recipe.rules[choice.rule].pattern
             text = f"{tensor.name} is tied to the embedding, so the rule {pattern!r} cannot quantize it alone"
             hint = "leave it out of the rule, or untie the two when the model is saved"

@@ -108,25 +108,12 @@ def _describe(name: str, tensor: Any, file: str, size: int) -> TensorInfo:
 
 
 def _dtype_name(dtype: Any, name: str, file: str) -> str:
-    import torch
+    from qtquant_app.engine.torch_dtypes import TORCH_DTYPES
 
-    names = {
-        torch.float64: "F64",
-        torch.float32: "F32",
-        torch.float16: "F16",
-        torch.bfloat16: "BF16",
-        torch.int64: "I64",
-        torch.int32: "I32",
-        torch.int16: "I16",
-        torch.int8: "I8",
-        torch.uint8: "U8",
-        torch.bool: "BOOL",
-        torch.float8_e4m3fn: "F8_E4M3",
-        torch.float8_e5m2: "F8_E5M2",
-    }
-    if dtype not in names:
+    found = next((tag for tag, known in TORCH_DTYPES.items() if known == dtype), None)
+    if found is None:
         raise SourceError(f"{file} stores {name!r} as {dtype}, which safetensors has no name for", code="dtype")
-    return names[dtype]
+    return found
 
 
 def _mark_aliases(tensors: list[TensorInfo]) -> list[TensorInfo]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -58,20 +59,9 @@ class CompressedTensors(Format):
         return ""
 
     def stored(self, tensor: TensorInfo, scheme: Scheme) -> tuple[Stored, ...]:
-        rows, columns = tensor.shape
-        module, shape = tensor.module, scale_shape(tensor, scheme)
-        scale = Stored(f"{module}.weight_scale", tensor.dtype, shape, "scale")
-        if scheme.activations == "int8":
-            return Stored(f"{module}.weight", "I8", (rows, columns), "codes"), scale
-        words = _words(columns, scheme.bits)
-        stored = [
-            Stored(f"{module}.weight_packed", "I32", (rows, words), "codes"),
-            scale,
-            Stored(f"{module}.weight_shape", "I64", (2,), "shape"),
-        ]
-        if not scheme.symmetric:
-            stored.append(_zero_point(module, shape, scheme))
-        return tuple(stored)
+        module = tensor.module
+        parts = _parts(tensor.dtype, tensor.shape, scale_shape(tensor, scheme), scheme)
+        return tuple([Stored(f"{module}.{name}", dtype, shape, role) for name, dtype, shape, role in parts])
 
     def encode_codes(self, packed: Bytes, scheme: Scheme) -> Bytes:
         return packed ^ np.uint8(0x80) if scheme.activations == "int8" else packed
@@ -134,15 +124,30 @@ class CompressedTensors(Format):
         return _names(checkpoint, tensors).converted
 
 
+_Part = tuple[str, str, tuple[int, ...], Role]
+"""Last part of a stored tensor's name, its dtype, shape and role."""
+
+
+@lru_cache(maxsize=4096)
+def _parts(dtype: str, shape: tuple[int, ...], scales: tuple[int, ...], scheme: Scheme) -> tuple[_Part, ...]:
+    """What is stored for a weight of `shape`: the experts of a model have it all in common."""
+    rows, columns = shape
+    scale: _Part = ("weight_scale", dtype, scales, "scale")
+    if scheme.activations == "int8":
+        return ("weight", "I8", (rows, columns), "codes"), scale
+    packed: _Part = ("weight_packed", "I32", (rows, _words(columns, scheme.bits)), "codes")
+    parts: tuple[_Part, ...] = (packed, scale, ("weight_shape", "I64", (2,), "shape"))
+    return parts if scheme.symmetric else (*parts, _zero_point(scales, scheme))
+
+
 def _words(codes: int, bits: int) -> int:
     return -(-codes * bits // _WORD_BITS)
 
 
-def _zero_point(module: str, shape: tuple[int, ...], scheme: Scheme) -> Stored:
-    name = f"{module}.weight_zero_point"
+def _zero_point(shape: tuple[int, ...], scheme: Scheme) -> _Part:
     if len(shape) == 1:
-        return Stored(name, "I8", shape, "zero")
-    return Stored(name, "I32", (_words(shape[0], scheme.bits), shape[1]), "zero")
+        return "weight_zero_point", "I8", shape, "zero"
+    return "weight_zero_point", "I32", (_words(shape[0], scheme.bits), shape[1]), "zero"
 
 
 def _encode_zero(zero: Bytes, scheme: Scheme) -> Bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,7 @@ def test_no_plan_is_larger_than_its_target_and_its_recipe_gives_it_again(open_to
     found = solve(open_to_all, Target(bytes=size))
     assert found.plan.output_bytes <= size
     again = make_plan(open_to_all.checkpoint, Recipe.loads(found.recipe.dumps()), device="cpu")
-    assert again == found.plan
+    assert replace(again, peak_ram_bytes=found.plan.peak_ram_bytes) == found.plan  # which looks at this process
     got = by_module(found.plan)
     for one in found.assignments:
         assert {got[module] for module in one.modules} == {None if one.treatment == "keep" else one.treatment}

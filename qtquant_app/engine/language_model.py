@@ -1,0 +1,173 @@
+"""A checkpoint as a language model that runs, by way of transformers; no code of the checkpoint is run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from qtquant_app.core.checkpoint import Checkpoint
+from qtquant_app.core.errors import DeviceError, EvaluateError
+from qtquant_app.core.quantities import bytes_text
+from qtquant_app.engine.memory import available_bytes
+from qtquant_app.engine.text import Text
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+_CHARACTERS_PER_TOKEN = 8
+"""More than a token takes in any tokenizer's own language; what is over is cut off."""
+_LEAST_TOKENS = 32
+_WITHOUT = "go on without a text: predictions then come from the weights alone"
+_SPARE = 512 << 20
+"""Bytes for activations and for torch itself."""
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A causal language model of transformers in evaluation mode, its weights frozen, beside its tokenizer."""
+
+    label: str
+    net: Any
+    tokenizer: Any
+    device: str
+
+    def windows(self, text: Text, count: int, length: int) -> list[Tensor]:
+        """At most `count` windows of `length` token ids, [length] int64, spread over `text`; the last ones may be missing.
+
+        Each begins as the tokenizer begins a text. A text too short for one gives a single shorter one. Raises EvaluateError
+        where it has fewer than 32 tokens.
+        """
+        found: list[Tensor] = []
+        for part in text.slices(count, length * _CHARACTERS_PER_TOKEN):
+            ids = self.tokenizer(part, return_tensors="pt", verbose=False)["input_ids"][0][:length]
+            if len(ids) == length or (not found and len(ids) >= _LEAST_TOKENS):
+                found.append(ids.to(self.device))
+        if not found:
+            raise EvaluateError(
+                f"{text.name} is too short: {self.label} needs {_LEAST_TOKENS} tokens or more",
+                hint="give a longer text in the model's language",
+                code="text",
+            )
+        return [ids for ids in found if len(ids) == len(found[0])]
+
+    def log_probabilities(self, ids: Tensor) -> Tensor:
+        """What it says comes next after each of `ids` [n]: natural logarithms, [n, vocabulary] float32."""
+        import torch
+
+        with torch.no_grad():
+            return torch.log_softmax(self.net(ids[None], use_cache=False).logits[0].float(), -1)
+
+
+def open_language_model(
+    checkpoint: Checkpoint, device: str = "cpu", weights: Mapping[str, Tensor] | None = None
+) -> LanguageModel:
+    """The model of `checkpoint` on `device`; with `weights` instead of the files', by the checkpoint's names.
+
+    In float32 on the CPU, in the checkpoint's dtype elsewhere. Raises EvaluateError where transformers has no causal language
+    model for it, where it has no tokenizer, or where something in it cannot be loaded; DeviceError where memory is short.
+    """
+    _check(checkpoint, device)
+    import torch
+    import transformers
+
+    root = str(checkpoint.root)
+    dtype: torch.dtype | str = torch.float32 if device == "cpu" else "auto"
+    with _silent(), _sentences(checkpoint, device):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(root, local_files_only=True, trust_remote_code=False)
+        config = transformers.AutoConfig.from_pretrained(root, local_files_only=True, trust_remote_code=False)
+        net = _loaded(checkpoint, config, dtype, weights)
+        net = net.eval().requires_grad_(False).to(device)
+    return LanguageModel(checkpoint.label, net, tokenizer, device)
+
+
+@contextmanager
+def _sentences(checkpoint: Checkpoint, device: str) -> Iterator[None]:
+    """What transformers and torch raise, as errors of ours."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise _short(checkpoint, device) from error
+    except Exception as error:
+        raise EvaluateError(
+            f"transformers cannot run {checkpoint.label}: {_first_line(error)}",
+            hint=_WITHOUT,
+            code="model",
+        ) from error
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keeps transformers from drawing bars and warning on the terminal, which is not the engine's to write on."""
+    from transformers.utils import logging
+
+    drawing, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if drawing:
+            logging.enable_progress_bar()
+
+
+def _loaded(checkpoint: Checkpoint, config: Any, dtype: Any, weights: Mapping[str, Tensor] | None) -> Any:
+    from transformers import AutoModelForCausalLM
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    if weights is None:
+        return AutoModelForCausalLM.from_pretrained(
+            str(checkpoint.root), config=config, dtype=dtype, local_files_only=True, trust_remote_code=False
+        )
+    model_class = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    return model_class.from_pretrained(None, config=config, state_dict=dict(weights), dtype=dtype)
+
+
+def runnable(checkpoint: Checkpoint) -> str:
+    """Why `checkpoint` cannot be run as a language model, in a sentence; empty where nothing speaks against it."""
+    kind = checkpoint.config.get("model_type")
+    if not kind:
+        return f"{checkpoint.label} has no config.json that says what model it is"
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    known = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(kind)
+    if known is None or (checkpoint.architecture and checkpoint.architecture != known):
+        return f"{checkpoint.architecture or kind} is no causal language model that transformers knows"
+    if not any("tokenizer" in name or name.endswith((".model", ".tiktoken")) for name in checkpoint.carried_files):
+        return f"{checkpoint.label} has no tokenizer"
+    return ""
+
+
+def _check(checkpoint: Checkpoint, device: str) -> None:
+    reason = runnable(checkpoint)
+    if reason:
+        raise EvaluateError(
+            f"{reason}, so no text can be read with it",
+            hint=_WITHOUT,
+            code="model",
+        )
+    if device == "cpu" and _needed(checkpoint) > available_bytes():
+        raise _short(checkpoint, device)
+
+
+def _needed(checkpoint: Checkpoint) -> int:
+    """Its weights in float32, and once more as they are stored while they are put in."""
+    return 4 * checkpoint.parameters + checkpoint.nbytes + _SPARE
+
+
+def _short(checkpoint: Checkpoint, device: str) -> DeviceError:
+    where = f"and {bytes_text(available_bytes())} are free" if device == "cpu" else f"and {device} has less"
+    return DeviceError(
+        f"running {checkpoint.label} takes {bytes_text(_needed(checkpoint))} of memory, {where}",
+        hint=_WITHOUT,
+        code="memory",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
