@@ -7,11 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtquant_app.cli import show
+from qtquant_app.core.errors import UsageError
 
 if TYPE_CHECKING:
     from qtquant_app.core.checkpoint import Checkpoint
     from qtquant_app.core.plan import Plan
+    from qtquant_app.core.recipe import Recipe
     from qtquant_app.core.runtimes import Finding
+    from qtquant_app.engine.mend_all import Mended
+
+_HERE = "out"
+"""Stands for a result in the working folder, where a plan does not say where the result will be."""
 
 
 def gui(options: Namespace) -> int:
@@ -101,22 +107,31 @@ def explain(options: Namespace) -> int:
 
 def plan(options: Namespace) -> int:
     from qtquant_app.cli import budget
+    from qtquant_app.engine.planner import free_bytes
     from qtquant_app.engine.recipes import save_recipe
 
-    mix = None
+    mix = mended = None
     if budget.wanted(options):
+        if options.mend:
+            text = "--mend and a budget contradict each other: a mend would change the mix"
+            raise UsageError(text, hint="save the mix with -o, then mend that recipe", code="usage")
         mix, checkpoint = budget.best(options)
         made = mix.plan
     else:
-        made, checkpoint = _plan(options)
+        checkpoint, recipe = _opened(options)
+        mended = _mended(options, checkpoint, recipe) if options.mend else None
+        made = _plan(options, checkpoint, mended.recipe if mended else recipe)
+    if options.probe:
+        made = _probed(made, checkpoint, options)
     if options.output:
         save_recipe(made.recipe, Path(options.output))
     found = _findings(made, checkpoint, options)
     if options.json:
         document = made.to_json() | {"findings": [finding.to_json() for finding in found]}
+        document |= {"mended": mended.to_json()} if mended else {}
         show.document(document | {"budget": mix.to_json()} if mix else document)
     else:
-        show.plan(made)
+        show.plan(made, free_bytes(Path.cwd()))
         if mix:
             budget.show_budget(mix, options.explain)
         show.findings(found, options.runtime)
@@ -130,7 +145,7 @@ def quantize(options: Namespace) -> int:
     from qtquant_app.engine.quantize import run
 
     check_output(Path(options.output), resume=options.resume, overwrite=options.overwrite)
-    made, _ = _plan(options)
+    made = _plan(options, *_opened(options))
     wanted = RunOptions(options.output, options.verify, options.resume, options.overwrite)
     report = drive(run(made, wanted))
     show.document(report.to_json()) if options.json else show.report(report)
@@ -163,14 +178,15 @@ def methods(options: Namespace) -> int:
 
 
 def presets(options: Namespace) -> int:
-    from qtquant_app.engine.presets import presets as listed
+    from qtquant_app.cli.presets import presets as run
 
-    rows = [entry.to_json() for entry in listed()]
-    if options.json:
-        show.document({"presets": rows})
-    else:
-        show.presets(rows)
-    return 0
+    return run(options)
+
+
+def pattern(options: Namespace) -> int:
+    from qtquant_app.cli.pattern import pattern as run
+
+    return run(options)
 
 
 def _findings(made: Plan, checkpoint: Checkpoint, options: Namespace) -> tuple[Finding, ...]:
@@ -179,15 +195,57 @@ def _findings(made: Plan, checkpoint: Checkpoint, options: Namespace) -> tuple[F
     return lint(made, checkpoint, options.runtime, tensor_parallel=options.tensor_parallel)
 
 
-def _plan(options: Namespace) -> tuple[Plan, Checkpoint]:
+def _mended(options: Namespace, checkpoint: Checkpoint, recipe: Recipe) -> Mended:
+    """The recipe mended for --runtime; each step is told on stderr."""
+    from qtquant_app.engine.mend_all import mend_all
+
+    found = mend_all(
+        checkpoint,
+        recipe,
+        options.runtime,
+        tensor_parallel=options.tensor_parallel,
+        device=options.device,
+        max_memory=_memory(options),
+        seed=options.seed,
+    )
+    show.mended(found)
+    return found
+
+
+def _opened(options: Namespace) -> tuple[Checkpoint, Recipe]:
     from qtquant_app.cli.recipe import recipe_of
-    from qtquant_app.cli.units import parse_size
-    from qtquant_app.engine.planner import make_plan
     from qtquant_app.engine.source import open_checkpoint
 
-    memory = parse_size(options.max_memory) if options.max_memory else None
-    output = options.output if options.run is quantize else None
     checkpoint = open_checkpoint(options.model)
-    recipe = recipe_of(options, checkpoint)
-    made = make_plan(checkpoint, recipe, output=output, device=options.device, max_memory=memory, seed=options.seed)
-    return made, checkpoint
+    return checkpoint, recipe_of(options, checkpoint)
+
+
+def _plan(options: Namespace, checkpoint: Checkpoint, recipe: Recipe) -> Plan:
+    from qtquant_app.engine.known_speeds import known_speeds
+    from qtquant_app.engine.planner import make_plan
+
+    quantizing = options.run is quantize
+    return make_plan(
+        checkpoint,
+        recipe,
+        output=options.output if quantizing else None,
+        device=options.device,
+        max_memory=_memory(options),
+        seed=options.seed,
+        verify=options.verify if quantizing else "full",
+        speeds=known_speeds(checkpoint, options.output if quantizing else _HERE, options.device),
+    )
+
+
+def _probed(made: Plan, checkpoint: Checkpoint, options: Namespace) -> Plan:
+    """The plan again, its seconds from speeds measured here and now."""
+    from qtquant_app.cli.progress import drive
+    from qtquant_app.engine.probe import timed
+
+    return drive(timed(checkpoint, made, _HERE))
+
+
+def _memory(options: Namespace) -> int | None:
+    from qtquant_app.cli.units import parse_size
+
+    return parse_size(options.max_memory) if options.max_memory else None

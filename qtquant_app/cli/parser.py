@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from qtquant_app import __version__
-from qtquant_app.cli import budget, commands
+from qtquant_app.cli import budget, commands, pattern, presets
 from qtquant_app.core.errors import UsageError
 from qtquant_app.core.runtimes import RUNTIMES
 from qtquant_app.core.scheme import MAX_BITS, MIN_BITS
@@ -71,6 +71,9 @@ def _add_window(verbs: Any) -> None:
 def _add_reading(verbs: Any) -> None:
     inspect = _verb(verbs, "inspect", commands.inspect, "what is in a checkpoint; reads headers only")
     inspect.add_argument("model", metavar="MODEL", help=_MODEL)
+    named = _verb(verbs, "pattern", commands.pattern, "the one pattern that names just the modules asked for")
+    named.add_argument("model", metavar="MODEL", help=_MODEL)
+    pattern.add_options(named)
     preview = _verb(verbs, "preview", commands.preview, "the error of one tensor under a scheme")
     preview.add_argument("model", metavar="MODEL", help=_MODEL)
     preview.add_argument("--layer", required=True, metavar="NAME", help="a tensor or its module")
@@ -144,6 +147,8 @@ def _add_work(verbs: Any) -> None:
     plan.add_argument(
         "--tensor-parallel", type=int, default=1, metavar="N", help="devices that a server shares the model out over"
     )
+    plan.add_argument("--probe", action="store_true", help="measure this machine first, for a second: a better time")
+    plan.add_argument("--mend", action="store_true", help="change the recipe until these readers load it")
     budget.add_options(plan)
     _add_recipe(plan)
     quantize = _verb(verbs, "quantize", commands.quantize, "quantize, pack, verify and save")
@@ -161,12 +166,22 @@ def _add_work(verbs: Any) -> None:
 def _add_lists(verbs: Any) -> None:
     _verb(verbs, "formats", commands.formats, "the formats there are, and who reads them")
     _verb(verbs, "methods", commands.methods, "the methods there are, and what each needs")
-    _verb(verbs, "presets", commands.presets, "ready recipes: for whom, where they load, what they cost")
+    listed = _verb(verbs, "presets", commands.presets, "ready recipes: for whom, where they load, what they cost")
+    presets.add_options(listed)
 
 
 def _add_recipe(verb: argparse.ArgumentParser) -> None:
     _add_scheme(verb)
-    verb.add_argument("--recipe", metavar="FILE", help="a recipe, or a result's qtquant.json")
+    verb.add_argument(
+        "--recipe", metavar="FILE", help="a recipe, a result's folder or qtquant.json, or a Hub id: org/name[@revision]"
+    )
+    verb.add_argument(
+        "--rule",
+        metavar="PATTERN=SCHEME",
+        action="append",
+        default=[],
+        help='such as "*.down_proj=W8 g32 sym" or "*.layers.0.*=keep"; before the rules of the recipe; repeatable',
+    )
     verb.add_argument("--format", metavar="F", help="see `qtquant formats`; compressed-tensors if not given")
     verb.add_argument("--ignore", metavar="PATTERN", action="append", default=[], help="modules to leave; repeatable")
     verb.add_argument("--max-memory", metavar="SIZE", help="a ceiling on main memory, such as 2GB")

@@ -8,10 +8,11 @@ from typing import Any
 
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import UsageError
-from qtquant_app.core.fitting import decided, fitted
+from qtquant_app.core.fitting import decided, fitted, with_first
 from qtquant_app.core.matrix import find
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scheme import Scheme
+from qtquant_app.core.scheme_label import parse_rule
 from qtquant_app.engine.presets import find as find_preset
 from qtquant_app.engine.recipes import read_recipe
 
@@ -40,14 +41,18 @@ def scheme_for_layer(options: Namespace, checkpoint: Checkpoint) -> Scheme:
 
 
 def recipe_of(options: Namespace, checkpoint: Checkpoint) -> Recipe:
-    """The recipe of --recipe or --preset, if any, with what the other options change in it."""
+    """The recipe of --recipe or --preset, if any, with what the other options change in it.
+
+    The rules of --rule come first, in their order: the first that matches decides, and what is typed is meant.
+    """
     recipe = _start(options, checkpoint)
-    return replace(
+    changed = replace(
         recipe,
         default=scheme_of(options, recipe.default),
         ignore=(*recipe.ignore, *(p for p in options.ignore if p not in recipe.ignore)),
         format=options.format or recipe.format,
     )
+    return with_first(changed, [parse_rule(text) for text in options.rule], checkpoint)
 
 
 def _start(options: Namespace, checkpoint: Checkpoint) -> Recipe:

@@ -100,6 +100,11 @@ class Finding:
     """What the mend does, in a few words."""
     source: str = field(default="", compare=False)
 
+    @property
+    def mendable(self) -> bool:
+        """Whether the result is not loaded, or computed wrongly, and there is a mend; what loads is left to a person."""
+        return self.mend is not None and self.severity in (Severity.REFUSES, Severity.WRONG)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "code": self.code,

@@ -1,4 +1,4 @@
-"""Reads a scheme from the few characters that its label is."""
+"""Reads a scheme from the few characters that its label is, and a rule from a pattern and such a label."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from typing import Any
 
 from qtquant_app.core.errors import UsageError
+from qtquant_app.core.patterns import compiled
+from qtquant_app.core.recipe import Rule
 from qtquant_app.core.scheme import Scheme
 
 _LABEL = re.compile(
@@ -37,3 +39,20 @@ def parse_label(text: str) -> Scheme:
         "activations": "int8" if found["activations"] else "none",
     }
     return Scheme(**values)
+
+
+def parse_rule(text: str) -> Rule:
+    """The rule that `PATTERN=LABEL` or `PATTERN=keep` says; the last equals sign is the one that counts.
+
+    Raises UsageError where there is none, where the pattern is malformed, or the label is no scheme.
+    """
+    pattern, equals, label = text.rpartition("=")
+    pattern, label = pattern.strip(), label.strip()
+    if not equals or not pattern:
+        raise UsageError(
+            f"{text!r} is not a rule",
+            hint='write PATTERN=SCHEME, such as "*.down_proj=W8 g32 sym", or PATTERN=keep',
+            code="rule",
+        )
+    compiled(pattern)
+    return Rule(pattern, "keep" if label.lower() == "keep" else parse_label(label))

@@ -6,14 +6,15 @@ from pathlib import Path
 
 from qtquant_app.core.errors import UsageError, WriteError
 from qtquant_app.core.recipe import Recipe
+from qtquant_app.engine.hub import fetch, hub_id
 from qtquant_app.engine.output import RECORD
-from qtquant_app.engine.source import cached_on_hub
 
 
 def read_recipe(path: str | Path) -> Recipe:
-    """The recipe in a file, which may be a result's qtquant.json, or in a result's folder or Hub id (in the local cache).
+    """The recipe in a file, which may be a result's qtquant.json, in a result's folder, or of a result on the Hub.
 
-    Raises UsageError naming the file.
+    A Hub id, `org/name[@revision]`, is fetched; a name that is a path here is the path. Raises UsageError naming the file,
+    SourceError naming the repository.
     """
     file = _file(path)
     try:
@@ -30,11 +31,8 @@ def _file(path: str | Path) -> Path:
     file = Path(path)
     if file.is_dir():
         return file / RECORD
-    if not file.exists() and file.suffix != ".json":
-        cached = cached_on_hub(str(path))
-        if cached is not None:
-            return cached / RECORD
-    return file
+    place = hub_id(str(path)) if file.suffix != ".json" else None
+    return fetch(place, RECORD) if place else file
 
 
 def save_recipe(recipe: Recipe, file: Path) -> None:

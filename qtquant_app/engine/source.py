@@ -73,7 +73,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     )
     if len(checkpoint.by_name) < len(tensors):  # made here, where no window waits for it
         _refuse_duplicate(tensors)
-    _ = checkpoint.quantizable_modules  # likewise
+    _ = checkpoint.quantizable_modules, checkpoint.quantizable_names  # likewise
     return checkpoint
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from qtquant_app.core.checkpoint import Kind, TensorInfo
+from qtquant_app.core.checkpoint import Checkpoint, Kind, TensorInfo
+from qtquant_app.core.matrix import part_of
 from qtquant_app.core.pattern_writing import pattern_for
 from qtquant_app.core.patterns import matches
 from qtquant_app.core.recipe import Recipe, Rule
@@ -60,6 +61,13 @@ def why_no_rule_for(recipe: Recipe, tensors: Iterable[TensorInfo], scheme: Schem
         if not why:
             return ""
     return why
+
+
+def subjects_of(names: Iterable[str], checkpoint: Checkpoint) -> tuple[TensorInfo, ...]:
+    """The tensors that are called so, or a part of which is, each once, and of them what can be quantized."""
+    known, fit = checkpoint.by_name, checkpoint.quantizable_names
+    whole = dict.fromkeys(name if name in known else part_of(name)[0] for name in names)
+    return tuple(known[name] for name in whole if name in fit)
 
 
 def with_layer_rule(recipe: Recipe, module: str, scheme: Scheme | Literal["keep"], modules: Iterable[str]) -> Recipe:

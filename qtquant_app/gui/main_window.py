@@ -156,6 +156,7 @@ class MainWindow(QMainWindow):
                 None,
                 action(self, "&Open recipe…", lambda: self._on_recipe_page(recipe.choose_recipe)),
                 action(self, "&Take a result's recipe…", lambda: self._on_recipe_page(recipe.choose_result)),
+                action(self, "Take a recipe from the &Hub…", lambda: self._on_recipe_page(recipe.ask_hub)),
                 action(self, "Sa&ve recipe…", recipe.save_as, QKeySequence.StandardKey.Save),
                 None,
                 action(self, "&Quit", self.close, QKeySequence.StandardKey.Quit),
@@ -184,13 +185,14 @@ class MainWindow(QMainWindow):
         do()
 
     def _connect(self) -> None:
-        session, known = self.session, self.inspect_page.layers.model
+        session, known, recipe = self.session, self.inspect_page.layers.model, self.recipe_page
         self.recipe_page.rules_card.set_known_errors(known.errors)
         known.dataChanged.connect(self.recipe_page.rules_card.look_again)
         self.rail.chosen.connect(self.go)
         self.exporter.message.connect(session.message)
         self.source_page.summary_card.next_button.clicked.connect(lambda: self.go(Step.INSPECT))
         self.recipe_page.next_button.clicked.connect(lambda: self.go(Step.RUN))
+        self.publish_page.recipe_wanted.connect(lambda folder: self._on_recipe_page(lambda: recipe.consider(folder)))
         session.opening_changed.connect(self._on_opening)
         for changed in (
             session.checkpoint_changed,

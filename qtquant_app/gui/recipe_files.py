@@ -1,4 +1,4 @@
-"""Recipes from files, folders, the Hub's cache and the clipboard, and to files; read and written in a worker."""
+"""Recipes from files, folders, the Hub and the clipboard, and to files; read and written in a worker."""
 
 from __future__ import annotations
 
@@ -30,13 +30,17 @@ class RecipeFiles(QObject):
         self._latest.failed.connect(self.failed)
 
     def open(self, path: str, *, at_once: bool = False) -> None:
-        """Reads the recipe of a file, of a result's folder, or of a Hub id in the local cache."""
+        """Reads the recipe of a file, of a result's folder, or of a result on the Hub: `org/name[@revision]`."""
 
         def work() -> object:
             recipe = _read(path)
             return lambda: self.read.emit(recipe, path, at_once)
 
         self._latest.submit(once(work))
+
+    def cancel(self) -> None:
+        """Forgets the newest request."""
+        self._latest.cancel()
 
     def parse(self, text: str, origin: str) -> None:
         """Reads the recipe that is written in `text`."""

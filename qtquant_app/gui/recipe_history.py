@@ -31,6 +31,11 @@ class RecipeHistory(QUndoStack):
         """Makes `after` of `before`; `text` says in a few words what that is, where the recipes do not say it best."""
         self.push(_Edit(ref(self), before, after, self.clock(), text))
 
+    def step(self) -> tuple[Recipe, Recipe] | None:
+        """What undo would undo: the recipe before the step and after it; None where there is none."""
+        newest = self.command(self.index() - 1) if self.index() else None
+        return (newest.before, newest.after) if isinstance(newest, _Edit) else None
+
 
 class _Edit(QUndoCommand):
     """One step. It holds the history weakly: what stands in a circle may be taken down in a worker, and its timers not stopped."""

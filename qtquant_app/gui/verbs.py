@@ -6,6 +6,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qtquant_app.core.budget import Budget, Treatment
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import PlanError
 from qtquant_app.core.events import Event
@@ -15,11 +16,13 @@ from qtquant_app.core.preset import Preset
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scan import ScanReport
 from qtquant_app.core.scheme import Scheme
+from qtquant_app.core.target import Target
 from qtquant_app.core.view import Place, View, Window
 from qtquant_app.gui.catalog import Catalog, read_catalog
 from qtquant_app.jobs.job import Work, once
 
 if TYPE_CHECKING:
+    from qtquant_app.engine.budget import Measured
     from qtquant_app.engine.pair import Pair
     from qtquant_app.engine.preview import Preview
 
@@ -59,13 +62,25 @@ class Verbs:
         """Work that returns the Plan, or fails with the planner's refusal."""
 
         def make() -> Plan:
+            from qtquant_app.engine.known_speeds import known_speeds
             from qtquant_app.engine.planner import make_plan
 
-            plan = make_plan(checkpoint, recipe, output=output, device=device)
+            speeds = known_speeds(checkpoint, output, device)
+            plan = make_plan(checkpoint, recipe, output=output, device=device, speeds=speeds)
             _ = plan.source_bytes, plan.quantized_source_bytes  # summed here, where no window waits for it
             return plan
 
         return once(make)
+
+    def probe(self, checkpoint: Checkpoint, plan: Plan, output: str) -> Work:
+        """Work that measures this machine and returns `plan` with the seconds that follow: a Plan."""
+
+        def work() -> Generator[Event, None, Any]:
+            from qtquant_app.engine.probe import timed
+
+            return (yield from timed(checkpoint, plan, output))
+
+        return work
 
     def preview(
         self,
@@ -248,6 +263,67 @@ class Verbs:
             return lint(outcome, checkpoint, runtimes, tensor_parallel=tensor_parallel)
 
         return once(look)
+
+    def budget_schemes(self) -> Work:
+        """Work that returns what a budget chooses from unless told otherwise: a tuple of Schemes."""
+
+        def read() -> Any:
+            from qtquant_app.engine.budget import ALLOWED
+
+            return ALLOWED
+
+        return once(read)
+
+    def weigh(
+        self,
+        checkpoint: Checkpoint,
+        recipe: Recipe,
+        schemes: tuple[Treatment, ...],
+        locked: tuple[str, ...],
+        calibration: str,
+        device: str,
+    ) -> Work:
+        """Work that measures the checkpoint under all that a budget may choose from, and returns the Measured."""
+
+        def work() -> Generator[Event, None, Any]:
+            from qtquant_app.engine.budget import weigh
+
+            more: dict[str, Any] = {"calibration": calibration} if calibration else {}
+            return (yield from weigh(checkpoint, recipe, schemes=schemes, locked=locked, device=device, **more))
+
+        return work
+
+    def solve(self, measured: Measured, target: Target) -> Work:
+        """Work that returns the Budget: the best mix within `target`."""
+
+        def find() -> Budget:
+            from qtquant_app.engine.budget import solve
+
+            return solve(measured, target)
+
+        return once(find)
+
+    def check(self, measured: Measured, budget: Budget, text: str) -> Work:
+        """Work that runs the mix and the best uniform scheme on `text`, and returns the Budget with its proof."""
+
+        def work() -> Generator[Event, None, Any]:
+            from qtquant_app.engine.budget_proof import check
+
+            return (yield from check(measured, budget, text=text))
+
+        return work
+
+    def mend_all(
+        self, checkpoint: Checkpoint, recipe: Recipe, runtimes: tuple[str, ...], tensor_parallel: int, device: str
+    ) -> Work:
+        """Work that mends `recipe` for `runtimes` as far as that goes, and returns the engine's Mended."""
+
+        def work() -> Any:
+            from qtquant_app.engine.mend_all import mend_all
+
+            return mend_all(checkpoint, recipe, runtimes, tensor_parallel=tensor_parallel, device=device)
+
+        return once(work)
 
     def run(self, plan: Plan, options: RunOptions) -> Work:
         """Work that carries the plan out and returns the RunReport."""

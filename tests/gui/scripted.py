@@ -22,6 +22,7 @@ from qtquant_app.core.events import (
 )
 from qtquant_app.core.plan import Plan, RunOptions
 from qtquant_app.core.report import Coverage, ErrorSums, Mismatch, RunReport, TensorReport, VerifyReport
+from qtquant_app.core.scheme import Scheme
 from qtquant_app.gui.catalog import Catalog, Choice
 from qtquant_app.jobs.job import Work, once
 from tests.gui.inspect_samples import ScriptedVerbs, checkpoint
@@ -101,6 +102,9 @@ class Script(ScriptedVerbs):
         if self.plan_error is not None:
             return once(_raiser(self.plan_error))
         return super().plan(checkpoint, *choices, **more)
+
+    def budget_schemes(self) -> Work:
+        return once(lambda: (Scheme(4, group_size=64), Scheme(8, group_size=64)))
 
     def run(self, plan: Plan, options: RunOptions) -> Work:
         self.options.append(options)

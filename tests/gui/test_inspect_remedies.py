@@ -142,6 +142,33 @@ def test_a_double_click_applies(qtbot: QtBot, panel: RemediesPanel, session: Ses
     assert session.recipe.rules == (Rule(MODULE, panel.remedies[3].scheme),)
 
 
+def test_undo_takes_the_step_back_and_adds_none(qtbot: QtBot, panel: RemediesPanel, session: Session) -> None:
+    measured(qtbot, panel)
+    before, steps = session.recipe, session.history.count()
+    choose(panel, "5 bits")
+    panel.apply()
+    applied = session.recipe
+    panel.undo()
+    assert session.recipe == before and session.history.index() == steps
+    session.history.redo()
+    assert session.recipe == applied
+
+
+def test_undo_is_a_step_of_its_own_where_another_stands_above(
+    qtbot: QtBot, panel: RemediesPanel, session: Session
+) -> None:
+    measured(qtbot, panel)
+    before = session.recipe
+    choose(panel, "5 bits")
+    panel.apply()
+    applied = session.recipe
+    session.set_recipe(Recipe(default=W4, format="qtquant"))
+    session.set_recipe(applied, "and back")
+    steps = session.history.index()
+    panel.undo()
+    assert session.recipe == before and session.history.index() == steps + 1
+
+
 def test_undo_leaves_a_recipe_alone_that_was_changed_since(
     qtbot: QtBot, panel: RemediesPanel, session: Session
 ) -> None:

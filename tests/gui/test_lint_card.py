@@ -11,7 +11,9 @@ from pytestqt.qtbot import QtBot
 from qtquant_app.core.recipe import Recipe, Rule
 from qtquant_app.core.runtimes import RUNTIMES, Finding, Severity
 from qtquant_app.core.scheme import Scheme
+from qtquant_app.engine.mend_all import Mended
 from qtquant_app.gui.session import Session
+from qtquant_app.gui.settings import Settings
 from qtquant_app.gui.verbs import Verbs
 from qtquant_app.gui.widgets.lint_card import LintCard
 from qtquant_app.jobs.job import Work, once
@@ -32,10 +34,16 @@ class Linting(Script):
         super().__init__()
         self.findings: tuple[Finding, ...] = ()
         self.linted: list[tuple[Any, ...]] = []
+        self.mended = Mended(MENDED, (FINDING,), ())
+        self.mending: list[tuple[Any, ...]] = []
 
     def lint(self, *choices: object) -> Work:
         self.linted.append(choices)
         return once(lambda: self.findings)
+
+    def mend_all(self, *choices: object) -> Work:
+        self.mending.append(choices)
+        return once(lambda: self.mended)
 
 
 def card_of(qtbot: QtBot, verbs: Verbs) -> tuple[LintCard, Session]:
@@ -125,3 +133,77 @@ def test_the_engine_finds_and_mends(qtbot: QtBot, tmp_path: Path, recipe: Recipe
     assert button is not None
     button.click()
     qtbot.waitUntil(lambda: "All of them load it" in card.state.text(), timeout=20_000)
+
+
+def with_findings(qtbot: QtBot, verbs: Linting, *findings: Finding) -> tuple[LintCard, Session]:
+    verbs.findings = findings
+    card, session = card_of(qtbot, verbs)
+    opened(qtbot, session)
+    qtbot.waitUntil(lambda: len(card.rows()) == len(findings))
+    return card, session
+
+
+def test_all_is_mended_in_one_step(qtbot: QtBot) -> None:
+    verbs = Linting()
+    card, session = with_findings(qtbot, verbs, FINDING)
+    card.devices.setValue(2)
+    qtbot.waitUntil(lambda: card.mend_button.isEnabled() and len(verbs.linted) > 1)
+    before, steps = session.recipe, session.history.count()
+    card.mend_button.click()
+    assert not card.mend_button.isEnabled()
+    qtbot.waitUntil(lambda: session.recipe == MENDED)
+    assert verbs.mending[0][1:] == (before, ("vllm", "transformers"), 2, "auto")
+    assert session.history.count() == steps + 1 and session.history.undoText() == "1 mend"
+    session.history.undo()
+    assert session.recipe == before
+
+
+@pytest.mark.parametrize("severity", [Severity.NEEDS, Severity.NOTE])
+def test_what_loads_is_not_among_what_is_mended_all_at_once(qtbot: QtBot, severity: Severity) -> None:
+    loads = Finding("made-up", severity, "vllm", "vLLM", "1", "mind", (), MENDED, "8 bits")
+    card, _ = with_findings(qtbot, Linting(), loads)
+    assert not card.mend_button.isEnabled() and card.rows()[0].mend_button is not None
+
+
+def test_where_nothing_mends_for_all_it_is_said(qtbot: QtBot) -> None:
+    verbs = Linting()
+    card, session = with_findings(qtbot, verbs, FINDING)
+    verbs.mended = Mended(session.recipe, (), (FINDING,))
+    with qtbot.waitSignal(session.message, check_params_cb=lambda text, _: "Nothing mends this" in text):
+        card.mend_button.click()
+    qtbot.waitUntil(card.mend_button.isEnabled)
+
+
+def test_a_mend_that_comes_too_late_is_not_taken(qtbot: QtBot) -> None:
+    card, session = with_findings(qtbot, Linting(), FINDING)
+    with qtbot.waitSignal(session.message, check_params_cb=lambda text, _: "changed meanwhile" in text):
+        card.mend_button.click()
+        session.set_recipe(Recipe(Scheme(2)))
+    assert session.recipe == Recipe(Scheme(2))
+
+
+def test_the_readers_and_the_devices_are_remembered(qtbot: QtBot, settings: Settings) -> None:
+    first = LintCard(Session(Linting()), settings)
+    qtbot.addWidget(first)
+    assert first.runtimes == ("vllm", "transformers")
+    first.set_runtimes(("qtquant",))
+    first.devices.setValue(8)
+    settings.sync()
+    second = LintCard(Session(Linting()), Settings())
+    qtbot.addWidget(second)
+    assert second.runtimes == ("qtquant",) and second.devices.value() == 8
+    first.set_runtimes(())
+    settings.set("lint/devices", "many")
+    third = LintCard(Session(Linting()), settings)
+    qtbot.addWidget(third)
+    assert third.runtimes == () and third.devices.value() == 1
+
+
+def test_the_engine_mends_all(qtbot: QtBot, tmp_path: Path) -> None:
+    card, session = card_of(qtbot, Verbs())
+    session.set_recipe(Recipe(Scheme(4, group_size=48), (Rule("*.q_proj", Scheme(8, group_size=32)),)))
+    opened(qtbot, session, str(small_llama(tmp_path / "m")))
+    qtbot.waitUntil(card.mend_button.isEnabled, timeout=20_000)
+    card.mend_button.click()
+    qtbot.waitUntil(lambda: "All of them load it" in card.state.text(), timeout=20_000)
+    assert session.history.undoText() == "2 mends"

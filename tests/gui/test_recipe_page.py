@@ -241,7 +241,7 @@ def test_the_recipe_of_a_result_is_offered(
     recipe = Recipe(Scheme(bits=2))
     (tmp_path / "qtquant.json").write_text(f'{{"recipe": {recipe.dumps()}}}')
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
-    page.result_button.click()
+    page.result_button.menu().actions()[0].trigger()
     qtbot.waitUntil(page.offer.isVisible)
     assert tmp_path.name in page.offer.title.text()
     page.offer.take_button.click()

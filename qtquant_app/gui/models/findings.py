@@ -59,6 +59,16 @@ class Findings:
         scheme = self._planned.get(name)
         return self.errors(name, scheme) if scheme else None
 
+    @property
+    def any_errors(self) -> bool:
+        """Whether any error is known, of whatever scheme."""
+        return bool(self._errors) or self._scan is not None
+
+    def sqnr_db(self, names: Iterable[str]) -> dict[str, float]:
+        """The SQNR of each of `names` of which it is known under the scheme that the plan gives it."""
+        known = ((name, self.errors_of(name)) for name in names)
+        return {name: errors.sqnr_db for name, errors in known if errors is not None}
+
     def together(self, names: Sequence[str]) -> tuple[str, ErrorSums | None]:
         """The scheme and errors of several tensors; what is kept does not make them mixed."""
         schemes = list(map(self._planned.get, names))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from PySide6.QtCore import QAbstractItemModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
@@ -21,6 +21,7 @@ from qtquant_app.gui.models.scan_digest import Digest
 from qtquant_app.gui.models.tensor_cells import TITLES, Cells
 from qtquant_app.gui.models.tensor_filter import ODD, Arrangement, Query, arrange, check, sort
 from qtquant_app.gui.models.tensor_filter import Column as Column
+from qtquant_app.gui.models.tensor_marks import Marks
 from qtquant_app.gui.models.tensor_nodes import Node, Outline
 from qtquant_app.jobs.job import once
 from qtquant_app.jobs.latest import Latest
@@ -185,6 +186,18 @@ class TensorTree(QAbstractItemModel):
     def index_of_key(self, key: int) -> QModelIndex:
         """The row of that key; invalid where the filter hides it."""
         return self._index_of_node(self._outline.nodes[key]) if key < len(self._outline.nodes) else QModelIndex()
+
+    def marks(self, names: Iterable[str]) -> Marks:
+        """The rows that a choice covers, as long as rows and filter stay."""
+        return Marks(self._outline, self._shown, names)
+
+    def marked(self, marks: Marks, index: Index) -> bool:
+        """Whether a row is one of those."""
+        return marks.whole(self._node(index))
+
+    def known_errors(self) -> Callable[[], Mapping[str, float]] | None:
+        """What reads off, in any thread, the SQNR of every tensor that the tree shows one for; None where none is known."""
+        return partial(self._findings.sqnr_db, self._outline.names) if self._findings.any_errors else None
 
     def exported(self, index: Index) -> tuple[object, ...]:
         """A row as a table has it, in the order of TITLES."""

@@ -16,7 +16,7 @@ from qtquant_app.core.report import RunReport, TensorReport
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.core.view import Window
 from qtquant_app.gui.inspection import Inspection
-from qtquant_app.gui.layer_rules import why_no_rule_for, with_rule
+from qtquant_app.gui.layer_rules import subjects_of, why_no_rule_for, with_rule
 from qtquant_app.gui.plots.preview_view import PreviewView
 from qtquant_app.gui.pointer import Pointer
 from qtquant_app.gui.previewer import Previewer, Request
@@ -31,6 +31,7 @@ from qtquant_app.gui.widgets.layer_panel import LayerPanel
 from qtquant_app.gui.widgets.remedies_panel import RemediesPanel
 from qtquant_app.gui.widgets.scheme_panel import SchemePanel
 from qtquant_app.gui.widgets.worst_panel import WorstPanel
+from qtquant_app.jobs.job import once
 from qtquant_app.jobs.latest import Latest
 
 if TYPE_CHECKING:
@@ -43,6 +44,12 @@ NO_SELECTION = (
 )
 CARRIED = "A run keeps this tensor{why}; here is what the scheme would do to it."
 """`why` is the plan's reason, in parentheses."""
+
+
+AT_ONCE = 1_000
+"""In a checkpoint of so many tensors a rule for any of them is found within a blink."""
+LOOKED_AT = 500
+"""Of so many tensors it is said beforehand that a rule for them would do nothing."""
 
 
 class InspectPage(QWidget):
@@ -66,6 +73,9 @@ class InspectPage(QWidget):
         self.previewer = Previewer(session.verbs, self)
         self.pointer = Pointer(session, self.inspection, self)
         self.windows = Latest(self)
+        self._ruler = Latest(self)
+        self._fit: tuple[tuple[str, ...], Checkpoint, tuple[TensorInfo, ...]] | None = None
+        """What was chosen in which checkpoint, and what of it a rule can be for: worked out once."""
         self._default = session.recipe.default
         self._format = session.recipe.format
         self._lay_out()
@@ -109,6 +119,8 @@ class InspectPage(QWidget):
         errors.place_pointed.connect(self.pointer.point)
         errors.weight_pointed.connect(self.picture.histogram.mark_weight)
         self.pointer.told.connect(errors.set_detail)
+        self._ruler.result.connect(self._take_rule)
+        self._ruler.failed.connect(session.report_error)
         self.windows.result.connect(errors.draw_window)
         self.windows.failed.connect(session.report_error)
         self.inspection.place_changed.connect(errors.show_place)
@@ -125,6 +137,7 @@ class InspectPage(QWidget):
     def _take_checkpoint(self, checkpoint: Checkpoint | None) -> None:
         self.previewer.cancel()
         self.windows.cancel()
+        self._ruler.cancel()
         self.layers.set_checkpoint(checkpoint)
         self.figures.draw(None, 0)
         self._take_plan(self._session.plan)
@@ -215,24 +228,42 @@ class InspectPage(QWidget):
 
     def _subjects(self) -> tuple[TensorInfo, ...]:
         """What a rule would be for: all that is chosen in the tree and can be quantized, or the one tensor looked at."""
-        checkpoint, tensor = self._session.checkpoint, self.tensor
-        names = self.inspection.chosen if checkpoint else ()
-        chosen = [checkpoint.by_name.get(part_of(name)[0]) for name in names] if checkpoint else []
-        fit = tuple(dict.fromkeys(info for info in chosen if info is not None and info.quantizable))
-        return fit or (() if tensor is None else (tensor,))
+        checkpoint, tensor, chosen = self._session.checkpoint, self.tensor, self.inspection.chosen
+        if checkpoint is None:
+            return ()
+        if self._fit is None or self._fit[0] is not chosen or self._fit[1] is not checkpoint:
+            self._fit = chosen, checkpoint, subjects_of(chosen, checkpoint)
+        return self._fit[2] or (() if tensor is None else (tensor,))
 
     def _add_rule(self, scheme: Scheme) -> None:
-        checkpoint, subjects = self._session.checkpoint, self._subjects()
-        if checkpoint is not None and subjects:
+        """At once, or in a worker where finding the pattern for thousands takes a while."""
+        checkpoint, subjects, recipe = self._session.checkpoint, self._subjects(), self._session.recipe
+        if checkpoint is None or not subjects:
+            return
+
+        def make() -> tuple[Recipe, Recipe]:
             modules = [other.module for other in checkpoint.tensors if other.quantizable]
-            recipe = with_rule(self._session.recipe, [info.module for info in subjects], scheme, modules)
-            self._session.set_recipe(recipe)
+            return recipe, with_rule(recipe, [info.module for info in subjects], scheme, modules)
+
+        if len(checkpoint.tensors) <= AT_ONCE:
+            self._take_rule(make())
+        else:
+            self._ruler.submit(once(make))
+
+    def _take_rule(self, made: tuple[Recipe, Recipe]) -> None:
+        """Takes a recipe with a new rule, unless the one that it was made of has been changed since."""
+        before, after = made
+        if before == self._session.recipe:
+            self._session.set_recipe(after)
+        else:
+            self._session.message.emit("The recipe was changed meanwhile: add the rule again", "")
 
     def _offer(self) -> None:
         """Says which of the two buttons has something to do."""
         recipe, subjects, scheme = self._session.recipe, self._subjects(), self.panel.scheme
         model = "This is the recipe's default scheme already" if scheme == recipe.default else ""
-        self.panel.offer(model=model, layer=why_no_rule_for(recipe, subjects, scheme), count=len(subjects))
+        layer = why_no_rule_for(recipe, subjects, scheme) if len(subjects) <= LOOKED_AT else ""
+        self.panel.offer(model=model, layer=layer, count=len(subjects))
 
 
 def _remark(plan: Plan | None, tensor: TensorInfo) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QUrl
+from PySide6.QtCore import QUrl, Signal
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
@@ -37,6 +37,9 @@ FILE_COLUMNS = (
 class PublishPage(Page):
     """What a run saved, or any earlier result that is opened here."""
 
+    recipe_wanted = Signal(str)
+    """The folder of a result whose recipe is wanted for the checkpoint that is open."""
+
     def __init__(self, session: Session, settings: Settings) -> None:
         super().__init__("publishPage", "Publish", "the result, proven from the files as they lie on disk")
         self._session = session
@@ -51,6 +54,12 @@ class PublishPage(Page):
             elide=("Folder", "Tensors"),
         )
         self.show_button = Button("Open the fol&der", "open", name="showFolderButton", tip="Shows the files")
+        self.recipe_button = Button(
+            "App&ly this recipe",
+            "recipe",
+            name="applyResultRecipeButton",
+            tip="Shows what the recipe of this result would change for the checkpoint that is open, such as a fine-tune",
+        )
         self.proof_card = ProofCard()
         self.files_model = RowsModel(FILE_COLUMNS, self)
         self.files_table = Table(self.files_model, "filesTable", "Files and their sha256")
@@ -96,6 +105,7 @@ class PublishPage(Page):
             "Nothing is saved yet", "A run saves its result and shows it here. An earlier result can be opened above."
         )
         result = Card("Result")
+        result.header.addWidget(self.recipe_button)
         result.header.addWidget(self.show_button)
         result.add(self.facts)
         left, right = QVBoxLayout(), QVBoxLayout()
@@ -122,6 +132,7 @@ class PublishPage(Page):
         session, verifier = self._session, self._session.verifier
         self.open_button.clicked.connect(self.choose_result)
         self.show_button.clicked.connect(self._show_folder)
+        self.recipe_button.clicked.connect(self._want_recipe)
         self.proof_card.again_button.clicked.connect(self.verify_again)
         self.snippet_card.copied.connect(lambda title: session.message.emit(f"Code for {title} copied", ""))
         self._reader.result.connect(self.show_saved)
@@ -136,6 +147,10 @@ class PublishPage(Page):
     def _show_folder(self) -> None:
         if self._saved is not None:
             QDesktopServices.openUrl(QUrl.fromLocalFile(self._saved.folder))
+
+    def _want_recipe(self) -> None:
+        if self._saved is not None:
+            self.recipe_wanted.emit(self._saved.folder)
 
     def _on_run_finished(self, report: RunReport) -> None:
         runner = self._session.runner

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QTabWidget, QVBoxLayout
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QTabWidget, QVBoxLayout
 
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import PlanError, QtQuantError, RuleError
@@ -23,12 +23,14 @@ from qtquant_app.gui.session import Session
 from qtquant_app.gui.settings import Settings
 from qtquant_app.gui.summary import lasting_name
 from qtquant_app.gui.theme import GRID
+from qtquant_app.gui.widgets.budget_card import BudgetCard
 from qtquant_app.gui.widgets.buttons import Button
 from qtquant_app.gui.widgets.card import Card
 from qtquant_app.gui.widgets.command_panel import CommandPanel
 from qtquant_app.gui.widgets.error_panel import ErrorPanel
 from qtquant_app.gui.widgets.format_choice import FormatChoice
 from qtquant_app.gui.widgets.gives_card import GivesCard
+from qtquant_app.gui.widgets.hub_field import HubField
 from qtquant_app.gui.widgets.lint_card import LintCard
 from qtquant_app.gui.widgets.page import Page, scrolled
 from qtquant_app.gui.widgets.patterns_edit import PatternsEdit
@@ -56,19 +58,23 @@ class RecipePage(Page):
         self._kept: tuple[Recipe, str] | None = None
         """The recipe as it is in a file, and the file."""
         self.presets_button = PresetsButton(session)
-        self.lint_card = LintCard(session)
+        self.lint_card = LintCard(session, settings)
         self.open_button = Button("&Open recipe…", "open", name="openRecipeButton")
         self.result_button = Button(
             "&Result's recipe…",
             "open",
             name="openResultRecipeButton",
-            tip="Takes the recipe of a folder that a run wrote",
+            tip="Takes the recipe of a result: of a folder that a run wrote, or of a repository on the Hub",
         )
+        self.hub_field = HubField()
+        self._hub = ""
+        """The repository whose recipe was asked for last."""
         self.save_button = Button("&Save recipe…", "save", name="saveRecipeButton", tip="Ctrl+S")
         self.scheme_editor = SchemeEditor()
         self.format_choice = FormatChoice()
         self.ignore_edit = PatternsEdit("ignoreEdit", "Patterns of modules to leave as they are")
         self.rules_card = RulesCard()
+        self.budget_card = BudgetCard(session, settings)
         self.scheme_error = ErrorPanel("schemeErrorPanel")
         self.pattern_error = ErrorPanel("patternErrorPanel")
         self.error_panel = ErrorPanel("recipeErrorPanel")
@@ -99,6 +105,11 @@ class RecipePage(Page):
         )
         if path:
             self.consider(path)
+
+    def ask_hub(self) -> None:
+        """Asks for a repository on the Hub, to show what the recipe of its result would change."""
+        self.offer.leave()
+        self.hub_field.ask()
 
     def consider(self, path: str) -> None:
         """Shows what the recipe of a file or of a result's folder would change; a click then applies it."""
@@ -155,6 +166,7 @@ class RecipePage(Page):
         self._knobs = scrolled(left, 84 * GRID)
         columns.addWidget(self._knobs)
         columns.addLayout(right, 1)
+        self.content.addWidget(self.hub_field)
         self.content.addWidget(self.offer)
         self.content.addLayout(columns, 1)
 
@@ -163,6 +175,7 @@ class RecipePage(Page):
         self.tabs.setAccessibleName("What the recipe says and gives")
         self._rules_area = scrolled(self.rules_card)
         self.tabs.addTab(self._rules_area, self.rules_card.title)
+        self.tabs.addTab(scrolled(self.budget_card), "Budget")
         self.tabs.addTab(self.plan_table, "Tensors")
         readers = QVBoxLayout()
         readers.addWidget(self.lint_card)
@@ -187,12 +200,19 @@ class RecipePage(Page):
         self.ignore_edit.patterns_changed.connect(self._on_ignore)
         self.rules_card.rules_changed.connect(self._on_rules)
         self.rules_card.titled.connect(lambda title: self.tabs.setTabText(0, title))
-        self.result_button.clicked.connect(self.choose_result)
+        menu = QMenu("The recipe of a result", self.result_button)
+        menu.setObjectName("resultRecipeMenu")
+        menu.addAction("Of a &folder…").triggered.connect(self.choose_result)
+        menu.addAction("From the &Hub…").triggered.connect(self.ask_hub)
+        self.result_button.setMenu(menu)
+        self.hub_field.wanted.connect(self._fetch)
+        self.hub_field.left.connect(self._files.cancel)
         self.offer.taken.connect(self._on_taken)
         self.command.copied.connect(lambda: session.message.emit("Command line copied", ""))
         self._files.read.connect(self._on_read)
         self._files.saved.connect(self._on_saved)
         self._files.failed.connect(self.error_panel.show_error)
+        self._files.failed.connect(lambda _: self.hub_field.set_busy(False))
         paste = QShortcut(QKeySequence.StandardKey.Paste, self, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
         paste.activated.connect(self.paste)
         session.checkpoint_changed.connect(self._on_checkpoint)
@@ -276,18 +296,29 @@ class RecipePage(Page):
             return "refused: see the message"
         return "" if plan or self._session.checkpoint else "open a checkpoint on the Source page to see it"
 
+    def _fetch(self, repository: str) -> None:
+        self._hub = repository
+        self.error_panel.show_error(None)
+        self.hub_field.set_busy(True)
+        self._files.open(repository)
+
     def _on_read(self, recipe: Recipe, origin: str, at_once: bool) -> None:
         self.error_panel.show_error(None)
+        self.hub_field.setVisible(False)
         difference = diff(self._session.recipe, recipe)
-        if origin != CLIPBOARD and Path(origin).suffix:
+        if origin != CLIPBOARD and (Path(origin).suffix or origin == self._hub):
             self._kept = recipe, origin
         if at_once or not difference:
             self.offer.leave()
-            self._session.set_recipe(recipe, f"recipe from {_short(origin)}")
-            self._session.message.emit("Recipe opened" if difference else f"{_short(origin)}: the same recipe", "")
+            self._session.set_recipe(recipe, f"recipe from {self._place(origin)}")
+            self._session.message.emit("Recipe opened" if difference else f"{self._place(origin)}: the same recipe", "")
             self._show_command()
         else:
-            self.offer.offer(recipe, difference, _short(origin))
+            self.offer.offer(recipe, difference, self._place(origin))
+
+    def _place(self, origin: str) -> str:
+        """What to call the place that a recipe comes from."""
+        return origin if origin == self._hub else _short(origin)
 
     def _on_taken(self, recipe: Recipe, origin: str) -> None:
         self._session.set_recipe(recipe, f"recipe from {origin}")

@@ -46,7 +46,7 @@ class ExportMenu(QObject):
         """The menu as it would open now."""
         menu = QMenu(self._widget)
         menu.setAccessibleName(f"{self._widget.accessibleName()}: menu")
-        _fill(menu, self._entries())
+        fill_menu(menu, self._entries())
         return menu
 
     def popup(self, place: QPoint) -> QMenu:
@@ -85,12 +85,13 @@ class ExportMenu(QObject):
         return viewport.mapToGlobal(viewport.rect().center())
 
 
-def _fill(menu: QMenu, entries: Iterable[Entry | None]) -> None:
+def fill_menu(menu: QMenu, entries: Iterable[Entry | None]) -> None:
+    """Adds a line for each entry."""
     for entry in entries:
         if entry is None:
             menu.addSeparator()
         elif entry.lines:
-            _fill(menu.addMenu(entry.text), entry.lines)
+            fill_menu(menu.addMenu(entry.text), entry.lines)
         else:
             action = menu.addAction(entry.text)
             action.setEnabled(entry.do is not None)
@@ -101,11 +102,17 @@ def _fill(menu: QMenu, entries: Iterable[Entry | None]) -> None:
 
 
 def table_menu(
-    view: QAbstractItemView, numbers: Callable[[], Numbers | None], copy: Callable[[], object], *, keys: bool = True
+    view: QAbstractItemView,
+    numbers: Callable[[], Numbers | None],
+    copy: Callable[[], object],
+    *,
+    keys: bool = True,
+    more: Entries | None = None,
 ) -> ExportMenu:
     """Gives a table or a tree of rows its menu: Copy, and Save as CSV. `keys=False` where Ctrl+C is seen to already.
 
-    `numbers` hands over titles and rows; the rows are gone through in a worker, and must not touch a Qt model there.
+    `numbers` hands over titles and rows; the rows are gone through in a worker, and must not touch a Qt model there. `more`
+    are entries of the view's own, at the end.
     """
 
     def save() -> None:
@@ -121,6 +128,9 @@ def table_menu(
         if filled and columns:
             yield None
             yield Entry("S&ort by", None, columns)
+        if filled and more:
+            yield None
+            yield from more()
 
     return ExportMenu(view, entries, copy if keys else None)
 

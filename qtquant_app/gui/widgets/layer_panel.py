@@ -7,11 +7,13 @@ from PySide6.QtGui import QKeyEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from qtquant_app.core.checkpoint import Checkpoint
-from qtquant_app.core.errors import UsageError
+from qtquant_app.core.errors import QtQuantError, UsageError
+from qtquant_app.core.matrix import part_of
 from qtquant_app.gui.export import Numbers
 from qtquant_app.gui.models.tensor_filter import ODD
 from qtquant_app.gui.models.tensor_tree import Column, TensorTree
 from qtquant_app.gui.widgets.choice_box import ChoiceBox
+from qtquant_app.gui.widgets.choose_button import ChooseButton, told
 from qtquant_app.gui.widgets.layer_tree import LayerTree
 from qtquant_app.gui.widgets.text import Text
 
@@ -35,7 +37,9 @@ class LayerPanel(QWidget):
         self.filter_edit = QLineEdit()
         self.kind_combo = ChoiceBox()
         self.flat_check = QCheckBox("F&lat")
-        self.tree = LayerTree(self.model)
+        self.choose_button = ChooseButton(self.model)
+        self.tree = LayerTree(self.model, more=self.choose_button.entries)
+        self._checkpoint: Checkpoint | None = None
         self.footer = Text(muted=True, wrap=True)
         self._first_time = False
         self._kinds: dict[str, int] | None = None
@@ -53,6 +57,8 @@ class LayerPanel(QWidget):
     def set_checkpoint(self, checkpoint: Checkpoint | None) -> None:
         """Shows the tensors of `checkpoint`: at once, or where there are thousands when `ready` says so."""
         self.tree.forget()
+        self._checkpoint = checkpoint
+        self.choose_button.set_checkpoint(checkpoint)
         self._first_time = True
         self.model.set_tensors(checkpoint.tensors if checkpoint else ())
         self._count()
@@ -60,6 +66,7 @@ class LayerPanel(QWidget):
     def choose(self, name: str) -> None:
         """Shows the tensor `name`, or a part of a stack such as `experts.up_proj[3]`, as the one looked at."""
         self.tree.choose(name)
+        self._look_at(name)
 
     def table(self) -> Numbers:
         """Titles and rows of the tree as it stands."""
@@ -97,6 +104,7 @@ class LayerPanel(QWidget):
         row.setSpacing(4)
         row.addWidget(self.kind_combo, 1)
         row.addWidget(self.flat_check)
+        row.addWidget(self.choose_button)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
@@ -113,10 +121,20 @@ class LayerPanel(QWidget):
         self.flat_check.toggled.connect(self._refilter)
         self.model.ready.connect(self._show_rows)
         self.model.flags_changed.connect(self._show_flags)
+        self.tree.chosen.connect(self._look_at)
         self.tree.chosen.connect(self.chosen)
+        self.choose_button.chosen.connect(self.tree.choose_many)
+        self.choose_button.failed.connect(self._tell)
         self.tree.selection_chosen.connect(self.selection_chosen)
         self.tree.selection_chosen.connect(self._count)
         QShortcut(QKeySequence.StandardKey.Find, self, self.focus_filter)
+
+    def _look_at(self, name: str) -> None:
+        known = self._checkpoint.by_name if self._checkpoint else {}
+        self.choose_button.look_at(known.get(name) or known.get(part_of(name)[0]))
+
+    def _tell(self, error: QtQuantError) -> None:
+        self.footer.setText(told(error))
 
     def _refilter(self) -> None:
         text, kind = self.filter_edit.text(), self.kind_combo.currentData() or ""

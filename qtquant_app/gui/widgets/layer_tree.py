@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from PySide6.QtCore import (
     QItemSelection,
@@ -18,6 +19,7 @@ from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
+    QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QTreeView,
@@ -27,14 +29,19 @@ from PySide6.QtWidgets import (
 from qtquant_app.core.quantities import TIMES
 from qtquant_app.gui.export import Numbers
 from qtquant_app.gui.models.tensor_cells import WARNING
+from qtquant_app.gui.models.tensor_marks import Marks
 from qtquant_app.gui.models.tensor_tree import Column, TensorTree
 from qtquant_app.gui.theme import tabular
-from qtquant_app.gui.widgets.export_menu import table_menu
+from qtquant_app.gui.widgets.export_menu import Entries, table_menu
 
 OPEN_ALL_UP_TO = 300
 """A filter that leaves no more tensors than this shows them at once, their blocks open."""
 MARKED_UP_TO = 500
 """So many chosen rows are chosen again after a filter; of more only the one looked at."""
+SELECTED_UP_TO = 64
+"""Of a choice made from outside, so many stretches of rows are selected in Qt, which compares each with each; others look so."""
+OPENED_UP_TO = 1_500
+"""What such a choice stands in opens, where no more rows than this come into sight."""
 HEADER = ("Name", "Flags", "Scheme", "SQNR (dB)", "Bytes", "Shape", "Kind", "Type")
 SAMPLES = {
     Column.NAME: "model.layers.10 mlp",
@@ -46,6 +53,7 @@ SAMPLES = {
     Column.KIND: "embedding ",
     Column.DTYPE: "F8_E4M3 ",
 }
+_SELECTED = QStyle.StateFlag.State_Selected
 _DISPLAY = QStyleOptionViewItem.ViewItemFeature.HasDisplay
 _Flag = QItemSelectionModel.SelectionFlag
 
@@ -63,6 +71,9 @@ class AiryRows(QStyledItemDelegate):
         option.features = _DISPLAY  # type: ignore[attr-defined]
         option.displayAlignment = model.data(index, Qt.ItemDataRole.TextAlignmentRole)  # type: ignore[attr-defined]
         option.text = model.data(index)  # type: ignore[attr-defined]
+        view = self.parent()
+        if isinstance(view, LayerTree) and view.is_marked(index):
+            option.state |= _SELECTED  # type: ignore[attr-defined]
         if index.column() != Column.NAME:
             option.textElideMode = Qt.TextElideMode.ElideRight  # type: ignore[attr-defined]
 
@@ -78,9 +89,12 @@ class LayerTree(QTreeView):
     selection_chosen = Signal(object)
     """tuple[str, ...]: all tensors and parts chosen; a block or module stands for what can be quantized below it."""
 
-    def __init__(self, model: TensorTree, parent: QWidget | None = None) -> None:
+    def __init__(self, model: TensorTree, parent: QWidget | None = None, more: Entries | None = None) -> None:
+        """`more` are further entries of its menu."""
         super().__init__(parent)
         self._rows = model
+        self._marks: Marks | None = None
+        """A choice made from outside: thousands of rows of it need no selection of Qt's to show as chosen."""
         self._name = ""
         self._names: tuple[str, ...] = ()
         self._marked: list[tuple[str, int]] = []
@@ -89,7 +103,7 @@ class LayerTree(QTreeView):
         """The rows a person opened; a filter opens others, and taking it away comes back to these."""
         self.setModel(model)
         self._set_up()
-        self.menu = table_menu(self, self.table, self.copy, keys=False)
+        self.menu = table_menu(self, self.table, self.copy, keys=False, more=more)
         model.dataChanged.connect(self.viewport().update)
         self.expanded.connect(self._opened)
         self.collapsed.connect(self._closed)
@@ -103,17 +117,35 @@ class LayerTree(QTreeView):
 
     def forget(self) -> None:
         """Another checkpoint: nothing is chosen, nothing is open."""
-        self._name, self._marked, self._open = "", [], set()
+        self._name, self._marked, self._marks, self._open = "", [], None, set()
         self._announce(())
 
     def choose(self, name: str) -> None:
         """Shows the tensor or part `name` as the one looked at, without saying `chosen`."""
         if name == self._name:
             return
-        self._name = name
+        self._name, self._marks = name, None
         self._marked = [(name, -1)] if name else []
         self._show_choice()
         self._announce((name,) if name else ())
+
+    def choose_many(self, names: tuple[str, ...]) -> None:
+        """Chooses tensors however many they are; the first is looked at, unless one of them is."""
+        if not names:
+            return
+        elsewhere = self._name not in names
+        self._name = names[0] if elsewhere else self._name
+        self._marked, self._marks = [], self._rows.marks(names)
+        if not self._rows.flat:
+            self._open_above(self._marks)
+        self._show_choice()
+        self._announce(names)
+        if elsewhere:
+            self.chosen.emit(self._name)
+
+    def is_marked(self, index: QModelIndex | QPersistentModelIndex) -> bool:
+        """Whether a choice made from outside holds the row."""
+        return self._marks is not None and self._rows.marked(self._marks, index)
 
     def show_rows(self, first_time: bool) -> None:
         """The model has other rows: opens and chooses among them what was open and chosen; at first the first block."""
@@ -123,6 +155,7 @@ class LayerTree(QTreeView):
         if first_time:
             self._open_first_block()
         self._reopen()
+        self._marks = self._rows.marks(self._names) if self._marks else None
         self._show_choice()
 
     def table(self) -> Numbers:
@@ -166,12 +199,19 @@ class LayerTree(QTreeView):
             self._name = name
             self.chosen.emit(name)
 
-    def _marks_changed(self) -> None:
+    def _marks_changed(self, selected: QItemSelection, deselected: QItemSelection) -> None:
         if self._restoring:
             return
         rows = list(self._selected())
+        added = sum(stretch.height() for stretch in selected.toList())
+        more = self._marks is not None and deselected.isEmpty() and len(rows) > added
+        names = self._names if more else ()  # a Ctrl click adds to a choice of which Qt knows a part
+        self._marks = None
         self._marked = [(self._rows.name(index), self._rows.key(index)) for index in rows[: MARKED_UP_TO + 1]]
-        self._announce(tuple(dict.fromkeys(name for index in rows for name in self._rows.names_below(index))))
+        below = (name for index in rows for name in self._rows.names_below(index))
+        self._announce(tuple(dict.fromkeys((*names, *below))))
+        self._marks = self._rows.marks(self._names) if more else None
+        self.viewport().update()
 
     def _announce(self, names: tuple[str, ...]) -> None:
         if names != self._names:
@@ -197,15 +237,40 @@ class LayerTree(QTreeView):
             index = model.index_of(name) if name else model.index_of_key(key)
             if index.isValid():
                 chosen.select(index, index)
+        for first, last in self._stretches(self._marks) if self._marks else ():
+            chosen.select(first, last)
         self.selectionModel().select(chosen, _Flag.ClearAndSelect | _Flag.Rows)
         current = model.index_of(self._name)
         if current.isValid():
-            self.selectionModel().setCurrentIndex(current, _Flag.NoUpdate if marked else _Flag.Select | _Flag.Rows)
+            noted = _Flag.NoUpdate if marked else _Flag.Select | _Flag.Rows
+            self.selectionModel().setCurrentIndex(current, noted)
             self.scrollTo(current)
         elif not self._name:
             self.selectionModel().clearCurrentIndex()
 
+    def _stretches(self, marks: Marks) -> Iterable[tuple[QModelIndex, QModelIndex]]:
+        """What Qt is told to select of a choice."""
+        rows = self._rows
+        if not rows.flat:
+            nodes, _ = marks.cover(SELECTED_UP_TO)
+            return ((index, index) for index in (rows.index_of_key(node.number) for node in nodes))
+        found = islice(marks.stretches(rows.rowCount()), SELECTED_UP_TO)
+        return ((rows.index(first, 0), rows.index(last, 0)) for first, last in found)
+
     # What is open
+
+    def _open_above(self, marks: Marks) -> None:
+        """Opens what the rows of a choice stand in, if not too much comes into sight."""
+        nodes, all_of_it = marks.cover(OPENED_UP_TO)
+        above: dict[int, QModelIndex] = {}
+        for node in nodes if all_of_it else ():
+            index = self._rows.index_of_key(node.number).parent()
+            while index.isValid() and self._rows.key(index) not in above:
+                above[self._rows.key(index)] = index
+                index = index.parent()
+        if sum(map(self._rows.rowCount, above.values())) <= OPENED_UP_TO:
+            for _, index in sorted(above.items()):
+                self.expand(index)
 
     def _opened(self, index: QModelIndex) -> None:
         if not self._rows.text:

@@ -2,44 +2,63 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QSpinBox, QVBoxLayout, QWidget
 
 from qtquant_app.core.errors import PlanError
 from qtquant_app.core.plan import Plan
+from qtquant_app.core.quantities import plural
+from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.runtimes import RUNTIMES, Finding
 from qtquant_app.gui.session import Session
+from qtquant_app.gui.settings import Settings
 from qtquant_app.gui.theme import GRID
+from qtquant_app.gui.widgets.buttons import Button
 from qtquant_app.gui.widgets.card import Card
 from qtquant_app.gui.widgets.finding_row import FindingRow
 from qtquant_app.gui.widgets.flow import Flow
 from qtquant_app.gui.widgets.text import Text
 from qtquant_app.jobs.latest import Latest
 
+if TYPE_CHECKING:
+    from qtquant_app.engine.mend_all import Mended
+
 MOST_DEVICES = 64
+READERS, DEVICES = "lint/runtimes", "lint/devices"
+"""Where the choices are kept."""
+USUAL = "vllm transformers"
+_MEND_ALL = "Changes the recipe until the ticked readers load the result and compute it right; one step to undo"
 _NO_PLAN = "There is no plan to check: see the message."
 
 
 class LintCard(Card):
     """Boxes for the readers, then what they have against the plan, the worst first."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, settings: Settings | None = None) -> None:
+        """`settings` remember the readers and the devices."""
         super().__init__("Will it load?")
         self.setObjectName("lintCard")
         self._session = session
-        self._looker = Latest(self)
+        self._settings = settings
+        self._looker, self._mender = Latest(self), Latest(self)
+        self._mending: Recipe | None = None
+        """What is being mended."""
         self._stale = True
         self.boxes = {runtime.name: _box(runtime.name, runtime.title) for runtime in RUNTIMES}
         self.devices = QSpinBox()
         self.devices.setObjectName("tensorParallelSpin")
         self.devices.setAccessibleName("Devices that a server shares the model out over")
         self.devices.setRange(1, MOST_DEVICES)
+        self.mend_button = Button("Mend all", name="mendAllButton", tip=_MEND_ALL)
+        self.mend_button.setEnabled(False)
         self.state = Text(muted=True, wrap=True)
         self._rows = QVBoxLayout()
         self._rows.setSpacing(2 * GRID)
         self._lay_out()
+        self._recall()
         self._connect()
-        self.set_runtimes(("vllm", "transformers"))
 
     @property
     def runtimes(self) -> tuple[str, ...]:
@@ -50,6 +69,15 @@ class LintCard(Card):
         """Ticks these readers and no others."""
         for name, box in self.boxes.items():
             box.setChecked(name in names)
+
+    def mend_all(self) -> None:
+        """Mends what can be mended, in a worker; the recipe changes in one step."""
+        session = self._session
+        if session.checkpoint is not None:
+            self._mending = session.recipe
+            self.mend_button.setEnabled(False)
+            chosen = (self.runtimes, self.devices.value(), session.device)
+            self._mender.submit(session.verbs.mend_all(session.checkpoint, session.recipe, *chosen))
 
     def rows(self) -> list[FindingRow]:
         """The findings as they show."""
@@ -72,16 +100,22 @@ class LintCard(Card):
         line.addWidget(Text("Devices of one server", muted=True))
         line.addWidget(self.devices)
         line.addStretch(1)
+        line.addWidget(self.mend_button)
         self.add(line)
         self.add(self.state)
         self.add(self._rows)
 
     def _connect(self) -> None:
-        for box in self.boxes.values():
-            box.toggled.connect(self._again)
-        self.devices.valueChanged.connect(self._again)
+        for changed in (*(box.toggled for box in self.boxes.values()), self.devices.valueChanged):
+            changed.connect(self._again)
+            changed.connect(self._keep)
         self._session.plan_changed.connect(self._again)
         self._session.recipe_changed.connect(self._outdate)
+        self._session.checkpoint_changed.connect(self._mender.cancel)
+        self.mend_button.clicked.connect(self.mend_all)
+        self._mender.result.connect(self._take)
+        self._mender.failed.connect(self._session.report_error)
+        self._mender.busy_changed.connect(self._offer)
         self._looker.result.connect(self._show)
         self._looker.failed.connect(self._session.report_error)
 
@@ -89,11 +123,23 @@ class LintCard(Card):
         """What was found is of another recipe, and so would be its mends."""
         for row in self.rows():
             row.setEnabled(False)
+        self._offer()
+
+    def _recall(self) -> None:
+        """Ticks what was ticked last; a reader that this version does not know is left out."""
+        kept = self._settings
+        self.set_runtimes(tuple((kept.text(READERS, USUAL) if kept else USUAL).split()))
+        self.devices.setValue(kept.number(DEVICES, 1) if kept else 1)
 
     def _again(self) -> None:
         self._stale = True
         if self.isVisible():
             self._look()
+
+    def _keep(self) -> None:
+        if self._settings is not None:
+            self._settings.set(READERS, " ".join(self.runtimes))
+            self._settings.set(DEVICES, self.devices.value())
 
     def _look(self) -> None:
         session, self._stale = self._session, False
@@ -129,6 +175,24 @@ class LintCard(Card):
             row.mend_wanted.connect(self._mend)
             self._rows.addWidget(row)
         self.state.setVisible(not found)
+        self._offer()
+
+    def _offer(self) -> None:
+        """Whether there is anything to mend, and nobody at it yet."""
+        mendable = any(row.isEnabled() and row.finding.mendable for row in self.rows())
+        self.mend_button.setEnabled(mendable and not self._mender.busy)
+
+    def _take(self, mended: Mended) -> None:
+        """Takes the mended recipe, unless the one that it was made of has been changed since."""
+        session = self._session
+        if session.recipe != self._mending:
+            session.message.emit("The recipe was changed meanwhile, and is not mended", "")
+        elif not mended.steps:
+            session.message.emit("Nothing mends this for all of them at once: try without one of the readers", "")
+        else:
+            does = "\n".join(f"{step.reader}: {step.does}" for step in mended.steps)
+            session.set_recipe(mended.recipe, f"{plural(len(mended.steps), 'mend')}")
+            session.message.emit(f"Mended: {plural(len(mended.steps), 'change')} to the recipe", does)
 
     def _mend(self, finding: Finding) -> None:
         if finding.mend is not None:

@@ -118,8 +118,17 @@ class RemediesPanel(QWidget):
     def undo(self) -> None:
         """Gives the recipe back as it was before the last remedy was applied."""
         if self._can_undo():
-            self._session.set_recipe(self._undo.pop()[0])
+            before, _ = self._undo.pop()
+            self._take_back(before)
             self._session.message.emit("The recipe is what it was before the remedy", "")
+
+    def _take_back(self, before: Recipe) -> None:
+        """One step back in the history, where the remedy is its newest; else a step of its own leads to `before`."""
+        history = self._session.history
+        if history.step() == (before, self._session.recipe):
+            history.undo()
+        else:
+            self._session.set_recipe(before)
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)

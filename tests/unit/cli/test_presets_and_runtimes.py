@@ -103,3 +103,46 @@ def test_shares_of_several_devices_are_looked_at(capsys: pytest.CaptureFixture[s
     assert document(capsys, *words, "2")["findings"] == []
     assert [f["code"] for f in document(capsys, *words, "4")["findings"]] == ["rank-groups"]
     assert "0 ranks" in refused(capsys, *words, "0")
+
+
+def test_a_preset_of_ones_own_is_kept_shown_used_and_removed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    recipe = document(capsys, "plan", "sample", "--bits", "3", "--ignore", "*.o_proj", "-o", str(tmp_path / "r.json"))
+    words = ("--recipe", str(tmp_path / "r.json"), "--runtime", "vllm", "--runtime", "transformers")
+    row = document(capsys, "presets", "--save", "My 3 bits", *words)
+    assert row["name"] == "my-3-bits" and row["own"] and row["runtimes"] == ["vllm", "transformers"]
+    assert document(capsys, "presets", "--show", "my-3-bits") == recipe["recipe"]
+    assert document(capsys, "plan", "sample", "--preset", "my-3-bits")["recipe"] == recipe["recipe"]
+    assert "there is a preset my-3-bits already" in refused(capsys, "presets", "--save", "My 3 bits", *words)
+    document(capsys, "presets", "--save", "My 3 bits", *words, "--replace")
+    assert document(capsys, "presets", "--delete", "my-3-bits") == {"deleted": "my-3-bits"}
+    assert "there is no preset 'my-3-bits'" in refused(capsys, "presets", "--show", "my-3-bits")
+
+
+def test_a_preset_is_shown_as_it_is_or_fitted_to_a_model(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    plain = document(capsys, "presets", "--show", "smallest")
+    assert "{first}" in plain["rules"][0]["pattern"]
+    fitted = document(capsys, "presets", "--show", "smallest", "--model", "sample")
+    assert fitted["rules"][0]["pattern"] == "model.layers.0.*"
+    assert main(["presets", "--show", "smallest", "--model", "sample"]) == 0
+    (tmp_path / "r.json").write_text(capsys.readouterr().out)
+    assert document(capsys, "plan", "sample", "--recipe", str(tmp_path / "r.json"))["recipe"] == fitted
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--save", "Mine"), "a preset needs a recipe"),
+        (("--model", "sample"), "--model belongs to --show"),
+        (("--recipe", "r.json"), "--recipe belongs to --save"),
+        (("--show", "course", "--delete", "course"), "not allowed with"),
+        (("--delete", "course"), "you have no preset 'course'"),
+        (("--save", "Course", "--recipe", "sample.json"), "sample.json cannot be read"),
+        (("--save", "Mine", "--recipe", "r.json", "--runtime", "ollama"), "there is no runtime 'ollama'"),
+    ],
+)
+def test_presets_asked_for_wrongly_are_refused(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], told: str
+) -> None:
+    assert told in refused(capsys, "presets", *words)

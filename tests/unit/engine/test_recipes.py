@@ -10,7 +10,6 @@ import pytest
 from qtquant_app.core.errors import UsageError
 from qtquant_app.core.recipe import Recipe, Rule
 from qtquant_app.core.scheme import Scheme
-from qtquant_app.engine import recipes
 from qtquant_app.engine.recipes import read_recipe, save_recipe
 
 RECIPE = Recipe(Scheme(bits=3), (Rule("*.mlp.*", "keep"),), ("lm_head",), "qtquant")
@@ -26,15 +25,8 @@ def test_a_result_gives_its_recipe_by_its_folder_or_its_record(tmp_path: Path) -
     assert read_recipe(tmp_path) == read_recipe(tmp_path / "qtquant.json") == RECIPE
 
 
-def test_a_hub_result_in_the_local_cache_gives_its_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "qtquant.json").write_text(json.dumps({"recipe": RECIPE.to_json()}))
-    monkeypatch.setattr(recipes, "cached_on_hub", lambda label: tmp_path if label == "org/model-3.1-w4" else None)
-    assert read_recipe("org/model-3.1-w4") == RECIPE
-
-
-@pytest.mark.parametrize("path", ["nowhere.json", "nowhere", "org/none"])
+@pytest.mark.parametrize("path", ["nowhere.json", "nowhere", "org/none.json"])
 def test_what_is_not_there_is_refused_by_name(path: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(recipes, "cached_on_hub", lambda label: None)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=path):
         read_recipe(path)
