@@ -5,8 +5,8 @@ usage: python -m benchmarks.budget MODEL [--bpw 3.0 3.5 4.25] [--allow LABEL ...
 
 MODEL is a folder that transformers loads as a causal language model. A mix is chosen from the weights alone, and once more after
 the model has read the first half of a text: the language reference that Python carries in `pydoc_data.topics`, unless a file
-is given. All are judged on the second half. Weights are quantized as a run quantizes them, restored, rounded to the checkpoint's
-dtype as readers do, and put into the model in memory. KL(original || quantized) is in nats a token, over all tokens of the windows.
+is given. All are judged on the second half. Weights are quantized as a run quantizes them, restored, and put into the model in
+memory, which runs in float32. KL(original || quantized) is in nats a token, over all tokens of the windows.
 Sizes are given beside: no uniform scheme has exactly the size of a mix, so compare with those that are as large or larger.
 """
 

@@ -183,7 +183,8 @@ def show_budget(found: Budget, explain: bool) -> None:
         print(f"cache: {found.memory.counted}")
         print(f"overhead: {found.memory.overhead.text}")
     if found.price:
-        print(f"another MB would remove {figure(1e6 * found.price)} of it")
+        size, unit = (1e6, "MB") if 1e6 * found.price < found.error / 2 else (1e3, "kB")
+        print(f"another {unit} would remove {figure(size * found.price)} of it")
     _show_mix(found)
     if found.proof:
         print(f"\n{found.proof.sentence}")

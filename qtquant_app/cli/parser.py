@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from qtquant_app import __version__
-from qtquant_app.cli import budget, commands, pattern, presets
+from qtquant_app.cli import budget, commands, evaluate, pattern, presets
 from qtquant_app.core.errors import UsageError
 from qtquant_app.core.runtimes import RUNTIMES
 from qtquant_app.core.scheme import MAX_BITS, MIN_BITS
@@ -15,7 +15,7 @@ from qtquant_app.core.view import View
 
 _MODEL = "a folder, a .safetensors/.bin/.pt file, a Hub id in the local cache, or `sample`"
 
-_TO_COME = frozenset({"evaluate", "audit", "upload"})
+_TO_COME = frozenset({"audit", "upload"})
 """Commands that a later version has; they must not be taken for a model to open."""
 
 
@@ -161,6 +161,7 @@ def _add_work(verbs: Any) -> None:
     verify = _verb(verbs, "verify", commands.verify, "reopen a result, check hashes, dequantize, compare")
     verify.add_argument("folder", metavar="OUT", help="a folder that `quantize` wrote")
     verify.add_argument("--base", metavar="MODEL", help="the original, to compare every weight with")
+    evaluate.add_options(_verb(verbs, "evaluate", evaluate.evaluate, "run a result beside its original on a text"))
 
 
 def _add_lists(verbs: Any) -> None:

@@ -30,8 +30,7 @@ def divergences(
     """KL(original || plan) of each of `plans`, in nats a token, and how many tokens were judged.
 
     The mean over all tokens of at most `windows` windows of `length` tokens of `text`. Weights are quantized as a run
-    quantizes them, restored, and rounded to the checkpoint's dtype as readers do; nothing is written. Raises EvaluateError or
-    DeviceError where the model cannot be run.
+    quantizes them and restored; nothing is written. Raises EvaluateError or DeviceError where the model cannot be run.
     """
     original = open_language_model(checkpoint, device)
     parts = original.windows(text, windows, length)
@@ -64,12 +63,12 @@ def _said(model: LanguageModel, windows: Sequence[Tensor]) -> Generator[Event, N
 
 
 def restored(checkpoint: Checkpoint, plan: Plan) -> Generator[Event, None, dict[str, Tensor]]:
-    """Every tensor of `checkpoint` by name, those that `plan` quantizes as they will be read back, in the source's dtype."""
+    """Every tensor of `checkpoint` by name, those that `plan` quantizes as they will be read back, in float32."""
     schemes: Mapping[str, Scheme] = {t.name: t.scheme for t in plan.quantized if t.scheme is not None}
     yield RunStarted(len(checkpoint.tensors), checkpoint.nbytes)
     yield StageChanged("quantize")
     found = {}
-    with open_tools(checkpoint, find(plan.format), plan.device, max_memory=plan.max_memory) as tools:
+    with open_tools(checkpoint, find(plan.format), plan.device) as tools:
         for tensor in checkpoint.tensors:
             if tensor.tied_to is None:
                 scheme = schemes.get(tensor.name)
@@ -92,8 +91,6 @@ def _kept(tools: Tools, tensor: TensorInfo) -> Generator[Event, None, Tensor]:
 def _restored(tools: Tools, tensor: TensorInfo, scheme: Scheme) -> Generator[Event, None, Tensor]:
     import torch
 
-    from qtquant_app.engine.torch_dtypes import TORCH_DTYPES
-
     fixed = None
     if scheme.strategy == "tensor":
         fixed = fixed_for(tools, tensor, scheme, (yield from extremes(tools, tensor)))
@@ -104,7 +101,7 @@ def _restored(tools: Tools, tensor: TensorInfo, scheme: Scheme) -> Generator[Eve
             chunk = tools.backend.quantize(raw, tensor.dtype, scheme, tools.format.align, fixed)
         return tools.backend.dequantize(chunk, tensor.dtype, scheme, tensor.shape[1])
 
-    out, at = torch.empty(tensor.shape, dtype=TORCH_DTYPES[tensor.dtype]), 0
+    out, at = torch.empty(tensor.shape), 0
     for part in ordered(tools.pool, tools.window, (partial(rows, *span) for span in tools.spans(tensor))):
         out[at : at + len(part)] = torch.from_numpy(part)
         at += len(part)

@@ -12,6 +12,7 @@ from qtquant_app.core.errors import DeviceError, EvaluateError
 from qtquant_app.core.quantities import bytes_text
 from qtquant_app.engine.memory import available_bytes
 from qtquant_app.engine.text import Text
+from qtquant_app.formats.reader_names import reader_names
 
 if TYPE_CHECKING:
     import torch
@@ -62,14 +63,15 @@ class LanguageModel:
 
 
 def open_language_model(
-    checkpoint: Checkpoint, device: str = "cpu", weights: Mapping[str, Tensor] | None = None
+    checkpoint: Checkpoint, device: str = "cpu", weights: Mapping[str, Tensor] | None = None, *, copies: int = 1
 ) -> LanguageModel:
     """The model of `checkpoint` on `device`; with `weights` instead of the files', by the checkpoint's names.
 
-    In float32 on the CPU, in the checkpoint's dtype elsewhere. Raises EvaluateError where transformers has no causal language
-    model for it, where it has no tokenizer, or where something in it cannot be loaded; DeviceError where memory is short.
+    `copies` says how many such models there has to be room for. In float32 on the CPU, in the checkpoint's dtype elsewhere.
+    Raises EvaluateError where transformers has no causal language model for it, where it has no tokenizer, or where something
+    in it cannot be loaded; DeviceError where memory is short.
     """
-    _check(checkpoint, device)
+    _check(checkpoint, device, copies)
     import torch
     import transformers
 
@@ -143,7 +145,7 @@ def runnable(checkpoint: Checkpoint) -> str:
     return ""
 
 
-def _check(checkpoint: Checkpoint, device: str) -> None:
+def _check(checkpoint: Checkpoint, device: str, copies: int) -> None:
     reason = runnable(checkpoint)
     if reason:
         raise EvaluateError(
@@ -151,19 +153,19 @@ def _check(checkpoint: Checkpoint, device: str) -> None:
             hint=_WITHOUT,
             code="model",
         )
-    if device == "cpu" and _needed(checkpoint) > available_bytes():
-        raise _short(checkpoint, device)
+    if device == "cpu" and _needed(checkpoint, copies) > available_bytes():
+        raise _short(checkpoint, device, copies)
 
 
-def _needed(checkpoint: Checkpoint) -> int:
-    """Its weights in float32, and once more as they are stored while they are put in."""
-    return 4 * checkpoint.parameters + checkpoint.nbytes + _SPARE
+def _needed(checkpoint: Checkpoint, copies: int = 1) -> int:
+    """Its weights in float32, and once more while they are put in."""
+    return (copies + 1) * 4 * checkpoint.parameters + _SPARE
 
 
-def _short(checkpoint: Checkpoint, device: str) -> DeviceError:
+def _short(checkpoint: Checkpoint, device: str, copies: int = 1) -> DeviceError:
     where = f"and {bytes_text(available_bytes())} are free" if device == "cpu" else f"and {device} has less"
     return DeviceError(
-        f"running {checkpoint.label} takes {bytes_text(_needed(checkpoint))} of memory, {where}",
+        f"running {checkpoint.label} takes {bytes_text(_needed(checkpoint, copies))} of memory, {where}",
         hint=_WITHOUT,
         code="memory",
     )
@@ -171,3 +173,17 @@ def _short(checkpoint: Checkpoint, device: str) -> DeviceError:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def linear_layers(net: Any, checkpoint: Checkpoint) -> dict[str, Any]:
+    """The linear layer that each module of the checkpoint is in the model, where it is one."""
+    from torch import nn
+
+    names = reader_names(checkpoint.config, (tensor.name for tensor in checkpoint.tensors))
+    linear = {name: module for name, module in net.named_modules() if isinstance(module, nn.Linear)}
+    found = {}
+    for module in checkpoint.quantizable_modules:
+        own = names.linear.get(module, (module,))
+        if module not in names.converted and len(own) == 1 and own[0] in linear:
+            found[module] = linear[own[0]]
+    return found

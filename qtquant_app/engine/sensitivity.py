@@ -28,8 +28,7 @@ from numpy.typing import NDArray
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import EvaluateError
 from qtquant_app.core.events import Event, StageChanged, TextRead
-from qtquant_app.engine.language_model import LanguageModel
-from qtquant_app.formats.reader_names import reader_names
+from qtquant_app.engine.language_model import LanguageModel, linear_layers
 
 if TYPE_CHECKING:
     import torch
@@ -75,7 +74,7 @@ def sensitivities(
     """
     import torch
 
-    layers = _layers(model.net, checkpoint)
+    layers = linear_layers(model.net, checkpoint)
     seen = {module: _Seen() for module in layers}
     chance = torch.Generator(device=model.device).manual_seed(seed)
     total = sum(len(ids) for ids in windows)
@@ -87,20 +86,6 @@ def sensitivities(
         done += len(ids)
         yield TextRead(done, total)
     return {module: found.sensitivity(total) for module, found in seen.items() if found.parts}
-
-
-def _layers(net: Any, checkpoint: Checkpoint) -> dict[str, Any]:
-    """The linear layer that each module of the checkpoint is in the model, where it is one."""
-    from torch import nn
-
-    names = reader_names(checkpoint.config, (tensor.name for tensor in checkpoint.tensors))
-    linear = {name: module for name, module in net.named_modules() if isinstance(module, nn.Linear)}
-    found = {}
-    for module in checkpoint.quantizable_modules:
-        own = names.linear.get(module, (module,))
-        if module not in names.converted and len(own) == 1 and own[0] in linear:
-            found[module] = linear[own[0]]
-    return found
 
 
 class _Seen:

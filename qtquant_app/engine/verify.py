@@ -24,9 +24,10 @@ from qtquant_app.engine.safetensors_header import read_header
 from qtquant_app.engine.source import open_checkpoint
 from qtquant_app.engine.tensor_work import Places, byte_spans, located
 from qtquant_app.engine.tools import Tools, open_tools
+from qtquant_app.engine.written import read_chunk, read_parameters
 from qtquant_app.formats import find
 from qtquant_app.formats.base import Bytes, Parameters
-from qtquant_app.quant.chunk import QuantizedChunk, RowErrors
+from qtquant_app.quant.chunk import RowErrors
 
 _BLOCK = 1 << 16
 
@@ -108,7 +109,7 @@ def _comparisons(
             for start, stop in spans:
                 yield partial(_compare_bytes, tools, written, tensor, places[tensor.name], start, stop)
             continue
-        parameters = _read_parameters(tools, written, tensor, planned[tensor.name], places[tensor.name])
+        parameters = read_parameters(tools, written, tensor, planned[tensor.name], places[tensor.name])
         spans = list(tools.spans(tensor))[: 1 if quick else None]
         for start, stop in spans:
             yield partial(
@@ -123,22 +124,6 @@ def _comparisons(
                 stop,
                 (start, stop) == spans[-1],
             )
-
-
-def _read_parameters(
-    tools: Tools, written: RangeReader, tensor: TensorInfo, plan: TensorPlan, places: Places
-) -> Parameters:
-    assert plan.scheme is not None
-    stored: dict[Any, Bytes] = {}
-    for role, (file, place) in places.items():
-        if role != "codes":
-            stored[role] = written.take(file.name, place.offset, place.nbytes)
-    try:
-        return tools.format.decode_parameters(tensor, plan.scheme, stored)
-    except ValueError as error:
-        raise VerifyError(
-            f"{tensor.name}: {error}", hint="the drive may be failing: run again", code="mismatch"
-        ) from None
 
 
 def _compare_bytes(
@@ -168,31 +153,11 @@ def _compare_rows(
     last: bool,
 ) -> Comparison:
     assert plan.scheme is not None
-    chunk = _read_chunk(tools, written, tensor, plan, places, parameters, start, stop)
+    chunk = read_chunk(tools, written, tensor, plan, places, parameters, start, stop)
     raw = tools.reader.rows(tensor, start, stop)
     with located(tensor, start):
         errors = tools.backend.compare(raw, tensor.dtype, chunk, plan.scheme)
     return tensor, raw.nbytes, last, errors
-
-
-def _read_chunk(
-    tools: Tools,
-    written: RangeReader,
-    tensor: TensorInfo,
-    plan: TensorPlan,
-    places: Places,
-    parameters: Parameters,
-    start: int,
-    stop: int,
-) -> QuantizedChunk:
-    assert plan.scheme is not None
-    file, codes = places["codes"]
-    row = codes.nbytes // tensor.shape[0]
-    data = written.read(file.name, codes.offset + start * row, (stop - start) * row).reshape(stop - start, row)
-    whole = plan.scheme.strategy == "tensor"
-    scale = parameters.scale if whole else parameters.scale[start:stop]
-    zero = parameters.zero if whole or parameters.zero is None else parameters.zero[start:stop]
-    return QuantizedChunk(tools.format.decode_codes(data, plan.scheme), scale, zero, RowErrors.concat([]))
 
 
 def _judge(plan: TensorPlan, found: ErrorSums, reported: ErrorSums | None, quick: bool) -> Iterator[Event | Mismatch]:
@@ -227,7 +192,7 @@ def verify(folder: str | Path, base: str | Path | None = None) -> Generator[Even
     root = Path(folder)
     record = read_record(root)
     plan = _recorded_plan(record, root)
-    checkpoint = _base(plan, base) if base is not None else None
+    checkpoint = base_of(plan, base) if base is not None else None
     read = sum(file.nbytes for file in plan.files)
     yield RunStarted(len(plan.tensors), read + (plan.source_bytes if checkpoint else 0))
     yield StageChanged("verify")
@@ -247,6 +212,11 @@ def verify(folder: str | Path, base: str | Path | None = None) -> Generator[Even
                 reports.append(item.report)
             yield item
     return VerifyReport(len(plan.files), sum(len(f.tensors) for f in plan.files), tuple(found), tuple(reports))
+
+
+def result_plan(folder: Path) -> Plan:
+    """The plan that the result in `folder` was made by. Raises VerifyError where it is no result of ours."""
+    return _recorded_plan(read_record(folder), folder)
 
 
 def _recorded_plan(record: Mapping[str, Any], root: Path) -> Plan:
@@ -283,7 +253,8 @@ def _strangers(root: Path, plan: Plan) -> list[Mismatch]:
     return [Mismatch(name, "is a weight file that the run did not write") for name in there if name not in known]
 
 
-def _base(plan: Plan, base: str | Path) -> Checkpoint:
+def base_of(plan: Plan, base: str | Path) -> Checkpoint:
+    """The checkpoint at `base`. Raises VerifyError where a result of `plan` was not made from it."""
     checkpoint = open_checkpoint(base)
     for tensor in plan.tensors:
         there = checkpoint.by_name.get(tensor.name)

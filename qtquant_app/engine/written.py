@@ -1,0 +1,105 @@
+"""Reads what a run wrote: the parameters, the codes and the restored weights of each tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qtquant_app.core.checkpoint import TensorInfo
+from qtquant_app.core.errors import VerifyError
+from qtquant_app.core.events import ChunkDone, Event
+from qtquant_app.core.plan import Plan, TensorPlan
+from qtquant_app.engine.layout import by_source
+from qtquant_app.engine.pipeline import ordered
+from qtquant_app.engine.reader import RangeReader
+from qtquant_app.engine.tensor_work import Places
+from qtquant_app.engine.tools import Tools
+from qtquant_app.formats.base import Bytes, Parameters
+from qtquant_app.quant.chunk import QuantizedChunk, RowErrors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def read_parameters(
+    tools: Tools, written: RangeReader, tensor: TensorInfo, plan: TensorPlan, places: Places
+) -> Parameters:
+    """The scales and zero points of `tensor`. Raises VerifyError where they make no sense."""
+    assert plan.scheme is not None
+    stored: dict[Any, Bytes] = {}
+    for role, (file, place) in places.items():
+        if role != "codes":
+            stored[role] = written.take(file.name, place.offset, place.nbytes)
+    try:
+        return tools.format.decode_parameters(tensor, plan.scheme, stored)
+    except ValueError as error:
+        raise VerifyError(
+            f"{tensor.name}: {error}", hint="the drive may be failing: run again", code="mismatch"
+        ) from None
+
+
+def read_chunk(
+    tools: Tools,
+    written: RangeReader,
+    tensor: TensorInfo,
+    plan: TensorPlan,
+    places: Places,
+    parameters: Parameters,
+    start: int,
+    stop: int,
+) -> QuantizedChunk:
+    """The rows from `start` to `stop` of `tensor`, quantized; their errors are not known."""
+    assert plan.scheme is not None
+    file, codes = places["codes"]
+    row = codes.nbytes // tensor.shape[0]
+    data = written.read(file.name, codes.offset + start * row, (stop - start) * row).reshape(stop - start, row)
+    whole = plan.scheme.strategy == "tensor"
+    scale = parameters.scale if whole else parameters.scale[start:stop]
+    zero = parameters.zero if whole or parameters.zero is None else parameters.zero[start:stop]
+    return QuantizedChunk(tools.format.decode_codes(data, plan.scheme), scale, zero, RowErrors.concat([]))
+
+
+def restored_weights(tools: Tools, folder: Path, plan: Plan) -> Generator[Event, None, dict[str, Tensor]]:
+    """Every tensor that `plan` wrote into `folder`, by its source's name, as it was or restored in float32."""
+    places: Mapping[str, Places] = by_source(plan.files)
+    planned = {tensor.name: tensor for tensor in plan.tensors}
+    found: dict[str, Tensor] = {}
+    with RangeReader(folder) as written:
+        for tensor in tools.reader.checkpoint.tensors:
+            if tensor.name in places:
+                found[tensor.name] = yield from _restored(
+                    tools, written, tensor, planned[tensor.name], places[tensor.name]
+                )
+    return found
+
+
+def _restored(
+    tools: Tools, written: RangeReader, tensor: TensorInfo, plan: TensorPlan, places: Places
+) -> Generator[Event, None, Tensor]:
+    import torch
+
+    from qtquant_app.engine.torch_dtypes import TORCH_DTYPES
+
+    scheme = plan.scheme
+    if scheme is None:
+        file, kept = places["kept"]
+        data = written.take(file.name, kept.offset, kept.nbytes)
+        yield ChunkDone(tensor.name, tensor.nbytes)
+        return torch.from_numpy(data).view(TORCH_DTYPES[tensor.dtype]).reshape(tensor.shape)
+    parameters = read_parameters(tools, written, tensor, plan, places)
+
+    def rows(start: int, stop: int) -> NDArray[np.float32]:
+        chunk = read_chunk(tools, written, tensor, plan, places, parameters, start, stop)
+        return tools.backend.dequantize(chunk, tensor.dtype, scheme, tensor.shape[1])
+
+    out, at = torch.empty(tensor.shape), 0
+    for part in ordered(tools.pool, tools.window, (partial(rows, *span) for span in tools.spans(tensor))):
+        out[at : at + len(part)] = torch.from_numpy(part)
+        at += len(part)
+        yield ChunkDone(tensor.name, tensor.nbytes // tensor.shape[0] * len(part))
+    return out
