@@ -63,7 +63,7 @@ def _show(found: Evaluation) -> None:
     rows = (
         ("perplexity of the original", figure(found.base_perplexity)),
         ("perplexity", figure(found.perplexity)),
-        ("KL divergence, nats a token", f"{figure(found.kl)} \N{PLUS-MINUS SIGN} {figure(found.kl_interval)}"),
+        ("KL divergence, nats a token", f"{figure(found.kl)} \N{PLUS-MINUS SIGN} {found.kl_interval:.2g}"),
         ("99% of tokens below", figure(found.kl_p99)),
         ("same likeliest token", f"{100 * found.top1_agreement:.2f}%"),
     )

@@ -344,3 +344,14 @@ class Verbs:
             return (yield from verify(folder, base))
 
         return work
+
+    def evaluate(self, folder: str, base: str, text: str, device: str) -> Work:
+        """Work that runs `folder` beside `base` on a text file, or the built-in text, and returns the Evaluation."""
+
+        def work() -> Generator[Event, None, Any]:
+            from qtquant_app.engine.evaluate import evaluate
+            from qtquant_app.engine.text import BUILT_IN
+
+            return (yield from evaluate(folder, base, text=text or BUILT_IN, device=device))
+
+        return work

@@ -8,6 +8,7 @@ from typing import Any
 
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import QtQuantError
+from qtquant_app.core.evaluation import Evaluation
 from qtquant_app.core.events import (
     ChunkDone,
     Event,
@@ -17,6 +18,7 @@ from qtquant_app.core.events import (
     StageChanged,
     TensorDone,
     TensorKept,
+    TextRead,
     Verified,
     Warned,
 )
@@ -82,6 +84,8 @@ class Script(ScriptedVerbs):
         self.opened: list[str] = []
         self.options: list[RunOptions] = []
         self.verified: list[tuple[str, str | None]] = []
+        self.evaluated: list[tuple[str, str, str]] = []
+        self.evaluation_error: QtQuantError | None = None
         self.open_error: QtQuantError | None = None
         self.plan_error: QtQuantError | None = None
         self.run_error: Exception | None = None
@@ -128,11 +132,36 @@ class Script(ScriptedVerbs):
         self.verified.append((folder, base))
         return script([RunStarted(3, 30), ChunkDone("a", 30)], VerifyReport(1, 3, self.mismatches))
 
+    def evaluate(self, folder: str, base: str, text: str, device: str) -> Work:
+        self.evaluated.append((folder, base, text))
+        if self.evaluation_error is not None:
+            return script([], error=self.evaluation_error)
+        return script([RunStarted(3, 30), ChunkDone("a", 30), TextRead(50, 100), TextRead(100, 100)], evaluation())
+
     def _open(self, path: str) -> Checkpoint:
         self.opened.append(path)
         if self.open_error is not None:
             raise self.open_error
         return checkpoint()
+
+
+def evaluation() -> Evaluation:
+    """What an evaluation finds."""
+    return Evaluation(
+        output="/results/one",
+        base="made up",
+        text="the second half of a text",
+        tokens=98,
+        windows=2,
+        seqlen=50,
+        base_perplexity=11.32,
+        perplexity=11.5,
+        kl=0.0123,
+        kl_interval=0.0004,
+        kl_p99=0.25,
+        top1_agreement=0.9561,
+        seconds=12.0,
+    )
 
 
 def script(events: Iterable[Event], result: object = None, error: BaseException | None = None) -> Work:

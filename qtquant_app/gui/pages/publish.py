@@ -19,6 +19,7 @@ from qtquant_app.gui.theme import GRID
 from qtquant_app.gui.widgets.buttons import Button
 from qtquant_app.gui.widgets.card import Card
 from qtquant_app.gui.widgets.error_panel import ErrorPanel
+from qtquant_app.gui.widgets.evaluation_card import EvaluationCard
 from qtquant_app.gui.widgets.facts import Facts
 from qtquant_app.gui.widgets.page import Page
 from qtquant_app.gui.widgets.placeholder import Placeholder
@@ -64,6 +65,7 @@ class PublishPage(Page):
         self.files_model = RowsModel(FILE_COLUMNS, self)
         self.files_table = Table(self.files_model, "filesTable", "Files and their sha256")
         self.snippet_card = SnippetCard()
+        self.evaluation_card = EvaluationCard(session)
         self._stack = QStackedWidget()
         self._lay_out()
         self._connect()
@@ -91,6 +93,13 @@ class PublishPage(Page):
         self.files_model.set_rows(saved.sha256)
         self.snippet_card.set_snippets(snippets(saved.format, saved.folder, dequantize=not saved.symmetric))
         self.proof_card.show_saved(saved)
+        self._offer_evaluation()
+
+    def _offer_evaluation(self) -> None:
+        """Against what it was made from, or where that is not known, against the checkpoint that is open."""
+        saved, opened = self._saved, self._session.checkpoint
+        if saved is not None:
+            self.evaluation_card.show_result(saved.folder, saved.base or (str(opened.path) if opened else ""))
 
     def verify_again(self) -> None:
         """Reopens the files in a worker, and compares them with the source where that is known."""
@@ -112,7 +121,9 @@ class PublishPage(Page):
         left.setSpacing(3 * GRID)
         left.addWidget(self.proof_card)
         left.addWidget(self.files_table, 1)
-        right.addWidget(self.snippet_card)
+        right.setSpacing(3 * GRID)
+        right.addWidget(self.evaluation_card)
+        right.addWidget(self.snippet_card, 1)
         columns = QHBoxLayout()
         columns.setSpacing(3 * GRID)
         columns.addLayout(left, 1)
@@ -134,6 +145,7 @@ class PublishPage(Page):
         self.show_button.clicked.connect(self._show_folder)
         self.recipe_button.clicked.connect(self._want_recipe)
         self.proof_card.again_button.clicked.connect(self.verify_again)
+        self.evaluation_card.failed.connect(self._on_failed)
         self.snippet_card.copied.connect(lambda title: session.message.emit(f"Code for {title} copied", ""))
         self._reader.result.connect(self.show_saved)
         self._reader.failed.connect(self._on_failed)
