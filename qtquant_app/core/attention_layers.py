@@ -42,6 +42,10 @@ _KEY_HEADS = (
 _HEAD_SIZE = ("head_dim", "attention_head_dim", "kv_channels", "d_kv")
 
 
+MOST_LAYERS = 10_000
+"""Ten times as many as any model has. A config may say any number, and each layer is looked at."""
+
+
 @dataclass(frozen=True, slots=True)
 class Heads:
     """The numbers that one attention layer keeps of a token: keys and values of some heads, or one latent for both."""
@@ -62,8 +66,8 @@ def layer_count(config: Config) -> int:
     """How many layers the decoder has; 0 where its config does not say."""
     pattern = config.get("hybrid_override_pattern")
     if isinstance(pattern, str) and pattern:
-        return len(pattern)
-    return whole(config, *(_DECODER_LAYERS if config.get("is_encoder_decoder") else LAYERS))
+        return min(MOST_LAYERS, len(pattern))
+    return min(MOST_LAYERS, whole(config, *(_DECODER_LAYERS if config.get("is_encoder_decoder") else LAYERS)))
 
 
 def heads_of(config: Config, kind: Kind) -> Heads | None:
@@ -145,11 +149,12 @@ def _named(config: Config, count: int) -> list[str]:
         if isinstance(listed, list) and len(listed) == count:
             return [str(name) for name in listed]
     if isinstance(config.get("hybrid_override_pattern"), str):
-        return list(config["hybrid_override_pattern"])
+        letters = list(config["hybrid_override_pattern"])[:count]
+        return letters + ["full"] * (count - len(letters))
     cycle = config.get("block_types")
     if isinstance(cycle, list) and cycle:
         return ["sliding" if cycle[at % len(cycle)] == "attention" else "recurrent" for at in range(count)]
-    if config.get("model_type") in _RECURRENT:
+    if str(config.get("model_type")) in _RECURRENT:
         return ["recurrent"] * count
     attending = _attending(config, count)
     if attending is not None:
@@ -189,8 +194,9 @@ def _windowed(config: Config, count: int) -> list[str]:
     if isinstance(flags, list) and len(flags) == count:
         return ["sliding" if flag == 1 else "full" for flag in flags]
     if "attention_chunk_size" in config:
-        ropes = config.get("no_rope_layers") or [(at + 1) % 4 for at in range(count)]
-        return ["sliding" if rope else "full" for rope in ropes][:count]
+        listed = config.get("no_rope_layers")
+        ropes = listed if isinstance(listed, list) and len(listed) == count else [(at + 1) % 4 for at in range(count)]
+        return ["sliding" if rope else "full" for rope in ropes]
     first = whole(config, "max_window_layers") if config.get("use_sliding_window") else 0
     return ["full" if at < first else "sliding" for at in range(count)]
 

@@ -78,7 +78,7 @@ def generates(config: Config) -> bool:
     """Whether the model makes one token after another, and so keeps keys and values; an encoder does not."""
     if config.get("is_decoder"):
         return True
-    if config.get("model_type") in _ENCODERS:
+    if str(config.get("model_type")) in _ENCODERS:
         return False
     architectures = config.get("architectures")
     named = architectures if isinstance(architectures, list) else []

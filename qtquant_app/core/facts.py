@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -161,6 +162,9 @@ def _layouts(tensors: Iterable[TensorPlan]) -> list[Hashable]:
 
 def _alike(tensors: Sequence[TensorPlan], layouts: Sequence[Hashable], key: Key) -> list[bool]:
     """Whether all tensors of the same key lie alike, for each."""
+    usual, _ = Counter(layouts).most_common(1)[0] if layouts else (None, 0)
+    if all(key(tensor) is None for tensor, lies in zip(tensors, layouts, strict=True) if lies != usual):
+        return [True] * len(layouts)  # only what stands alone lies otherwise
     groups: dict[Hashable, set[Hashable]] = {}
     keys = list(map(key, tensors))
     for own, lies in zip(keys, layouts, strict=True):

@@ -7,8 +7,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, get_args
 
+from qtquant_app.core.json_fields import Fields
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scheme import Scheme
 
@@ -16,9 +17,11 @@ Action = Literal["quantize", "keep"]
 Role = Literal["codes", "scale", "zero", "shape", "kept"]
 
 
-@dataclass(frozen=True, slots=True)
-class OutTensor:
-    """One tensor of an output file: `nbytes` bytes of `dtype` at byte `offset` of the file, made from `source`."""
+class OutTensor(NamedTuple):
+    """One tensor of an output file: `nbytes` bytes of `dtype` at byte `offset` of the file, made from `source`.
+
+    A plan may hold hundreds of thousands of them; a frozen dataclass takes three times as long to make.
+    """
 
     name: str
     dtype: str
@@ -101,6 +104,7 @@ class Plan:
     device: str = "cpu"
     max_memory: int | None = None
     seed: int = 0
+    max_device_memory: int | None = None
 
     @property
     def format(self) -> str:
@@ -125,10 +129,16 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """Identifies everything that decides the output's bytes; a resumed run must have the same."""
+        """Identifies everything that decides the output's bytes; a resumed run must have the same.
+
+        Two recipes that decide the same for every tensor have the same. What becomes of weights that are not finite is left to the
+        run's marks: a run that met none goes on under another policy.
+        """
+        schemes = {id(tensor.scheme): tensor.scheme and tensor.scheme.to_json() for tensor in self.tensors}
         deciding = {
             "fingerprint": self.fingerprint,
-            "recipe": self.recipe.to_json(),
+            "format": self.format,
+            "tensors": [[tensor.name, schemes[id(tensor.scheme)]] for tensor in self.tensors],
             "files": [file_json(file) for file in self.files],
             "texts": dict(self.texts),
             "seed": self.seed,
@@ -167,28 +177,35 @@ class Plan:
             "device": self.device,
             "max_memory": self.max_memory,
             "seed": self.seed,
+            "max_device_memory": self.max_device_memory,
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Plan:
-        """The inverse of `to_json`."""
-        plain = ("source", "label", "fingerprint", "architecture", "texts", "copied", "output_bytes", "bits_per_weight")
-        costs = (
-            "peak_ram_bytes",
-            "peak_device_bytes",
-            "disk_bytes",
-            "seconds_estimate",
-            "device",
-            "max_memory",
-            "seed",
-        )
+    def from_json(cls, data: object) -> Plan:
+        """The inverse of `to_json`. Raises ValueError or UsageError naming what is of another kind than it should be."""
+        read = Fields(data)
         return cls(
-            recipe=Recipe.from_json(data["recipe"]),
-            tensors=tuple(_tensor_from(item) for item in data["tensors"]),
-            files=tuple(_file_from(item) for item in data["files"]),
-            rules=tuple(RulePlan(**item) for item in data["rules"]),
-            warnings=tuple(PlanWarning(**item) for item in data["warnings"]),
-            **{key: data[key] for key in plain + costs},
+            source=read.text("source"),
+            label=read.text("label"),
+            fingerprint=read.text("fingerprint"),
+            architecture=read.text("architecture"),
+            recipe=Recipe.from_json(read.any("recipe")),
+            tensors=tuple(_tensor_from(item) for item in read.items("tensors")),
+            files=tuple(_file_from(item) for item in read.items("files")),
+            texts=read.texts("texts"),
+            copied=read.counts("copied"),
+            output_bytes=read.count("output_bytes"),
+            bits_per_weight=read.number("bits_per_weight"),
+            peak_ram_bytes=read.count("peak_ram_bytes"),
+            peak_device_bytes=read.count("peak_device_bytes"),
+            disk_bytes=read.count("disk_bytes"),
+            seconds_estimate=read.number("seconds_estimate"),
+            rules=tuple(_rule_from(Fields(item)) for item in read.items("rules")),
+            warnings=tuple(_warning_from(Fields(item)) for item in read.items("warnings")),
+            device=read.text("device"),
+            max_memory=read.optional_count("max_memory"),
+            seed=read.count("seed"),
+            max_device_memory=read.optional_count("max_device_memory"),
         )
 
 
@@ -209,9 +226,30 @@ def tensor_json(tensor: TensorPlan) -> dict[str, Any]:
     }
 
 
-def _tensor_from(item: Mapping[str, Any]) -> TensorPlan:
-    scheme = None if item["scheme"] is None else Scheme.from_json(item["scheme"])
-    return TensorPlan(**{**item, "shape": tuple(item["shape"]), "scheme": scheme})
+def _tensor_from(item: object) -> TensorPlan:
+    read = Fields(item)
+    scheme = read.any("scheme")
+    return TensorPlan(
+        name=read.text("name"),
+        module=read.text("module"),
+        kind=read.text("kind"),
+        dtype=read.text("dtype"),
+        shape=read.sizes("shape"),
+        action=read.one_of("action", get_args(Action)),
+        scheme=None if scheme is None else Scheme.from_json(scheme),
+        bytes=read.count("bytes"),
+        reason=read.text("reason"),
+        source_bytes=read.count("source_bytes"),
+        rule=read.optional_count("rule"),
+    )
+
+
+def _rule_from(read: Fields) -> RulePlan:
+    return RulePlan(read.text("pattern"), read.count("matches"), read.count("bytes"))
+
+
+def _warning_from(read: Fields) -> PlanWarning:
+    return PlanWarning(read.text("code"), read.text("text"))
 
 
 def file_json(file: OutFile) -> dict[str, Any]:
@@ -237,9 +275,22 @@ def out_tensor_json(tensor: OutTensor) -> dict[str, Any]:
     }
 
 
-def _file_from(item: Mapping[str, Any]) -> OutFile:
-    tensors = tuple(OutTensor(**{**t, "shape": tuple(t["shape"])}) for t in item["tensors"])
-    return OutFile(item["name"], item["header_bytes"], item["nbytes"], tensors)
+def _file_from(item: object) -> OutFile:
+    read = Fields(item)
+    tensors = tuple(_out_tensor_from(Fields(tensor)) for tensor in read.items("tensors"))
+    return OutFile(read.text("name"), read.count("header_bytes"), read.count("nbytes"), tensors)
+
+
+def _out_tensor_from(read: Fields) -> OutTensor:
+    return OutTensor(
+        name=read.text("name"),
+        dtype=read.text("dtype"),
+        shape=read.sizes("shape"),
+        offset=read.count("offset"),
+        nbytes=read.count("nbytes"),
+        source=read.text("source"),
+        role=read.one_of("role", get_args(Role)),
+    )
 
 
 @dataclass(frozen=True, slots=True)

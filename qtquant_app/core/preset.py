@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qtquant_app.core.errors import UsageError
+from qtquant_app.core.json_text import parse_json, shown
 from qtquant_app.core.recipe import Recipe
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -59,12 +60,14 @@ class Preset:
             raise _bad("a preset must be a JSON object")
         unknown = sorted(str(key) for key in set(data) - set(_KEYS))
         if unknown:
-            raise _bad(f"a preset has no key {unknown[0]!r}")
+            raise _bad(f"a preset has no key {shown(unknown[0])}")
         if "recipe" not in data:
             raise _bad("a preset needs a recipe")
         name = _text(data, "name")
         if not NAME.fullmatch(name):
-            raise _bad(f"{name!r} cannot be a preset's name: it takes a to z, 0 to 9, dots, dashes and underscores")
+            raise _bad(
+                f"{shown(name)} cannot be a preset's name: it takes a to z, 0 to 9, dots, dashes and underscores"
+            )
         return cls(
             name=name,
             title=_text(data, "title"),
@@ -80,8 +83,8 @@ class Preset:
     def loads(cls, text: str | bytes, *, own: bool = False) -> Preset:
         """Reads a preset from JSON text. Raises UsageError."""
         try:
-            data = json.loads(text)
-        except (ValueError, RecursionError) as error:
+            data = parse_json(text)
+        except ValueError as error:
             raise _bad(f"the preset is not JSON: {error}") from None
         return cls.from_json(data, own=own)
 
@@ -93,21 +96,21 @@ def name_for(title: str) -> str:
     """A name made from a title. Raises UsageError where no letter or digit of it can be used."""
     words = "-".join(re.findall(r"[a-z0-9]+", title.lower()))[:60].strip("-")
     if not words:
-        raise _bad(f"{title!r} holds no letter from a to z and no digit to make a name of")
+        raise _bad(f"{shown(title)} holds no letter from a to z and no digit to make a name of")
     return words
 
 
 def _text(data: Mapping[str, Any], key: str, default: str | None = None) -> str:
     value = data.get(key, default)
     if not isinstance(value, str) or (default is None and not value.strip()):
-        raise _bad(f"{key} must be a text, not {value!r}")
+        raise _bad(f"{key} must be a text, not {shown(value)}")
     return value
 
 
 def _names(data: Mapping[str, Any]) -> tuple[str, ...]:
     value = data.get("runtimes", [])
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise _bad(f"runtimes must be a list of names, not {value!r}")
+        raise _bad(f"runtimes must be a list of names, not {shown(value)}")
     return tuple(value)
 
 
@@ -116,7 +119,7 @@ def _number(data: Mapping[str, Any]) -> float | None:
     if value is None:
         return None
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value <= 32:
-        raise _bad(f"bits_per_weight must be a number of bits, not {value!r}")
+        raise _bad(f"bits_per_weight must be a number of bits, not {shown(value)}")
     return float(value)
 
 

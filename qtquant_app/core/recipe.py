@@ -8,10 +8,19 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from qtquant_app.core.errors import UsageError
+from qtquant_app.core.json_text import parse_json, shown
 from qtquant_app.core.patterns import compiled
 from qtquant_app.core.scheme import Scheme
 
 VERSION = 1
+MOST_PATTERNS = 4_096
+"""Rules and ignore patterns, in all."""
+
+NonFinitePolicy = Literal["refuse", "keep", "repair"]
+"""What becomes of a tensor that holds weights that are not finite: the run ends there, or it is carried over as it is, or those
+weights are replaced: what is not a number by 0, an infinity by the largest finite weight of its row on its side of the order."""
+
+POLICIES: tuple[NonFinitePolicy, ...] = ("refuse", "keep", "repair")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +42,17 @@ class Recipe:
     rules: tuple[Rule, ...] = ()
     ignore: tuple[str, ...] = ()
     format: str = "compressed-tensors"
+    nonfinite: NonFinitePolicy = "refuse"
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        document = {
             "version": VERSION,
             "default": self.default.to_json(),
             "rules": [rule.to_json() for rule in self.rules],
             "ignore": list(self.ignore),
             "format": self.format,
         }
+        return document if self.nonfinite == "refuse" else document | {"nonfinite": self.nonfinite}
 
     def dumps(self) -> str:
         return json.dumps(self.to_json(), indent=2) + "\n"
@@ -51,25 +62,32 @@ class Recipe:
         """Reads a recipe as CONTRACT's JSON describes it. Raises UsageError naming the part at fault."""
         if not isinstance(data, Mapping):
             raise _bad("a recipe must be a JSON object")
-        unknown = sorted(str(key) for key in set(data) - {"version", "default", "rules", "ignore", "format"})
+        unknown = sorted(
+            str(key) for key in set(data) - {"version", "default", "rules", "ignore", "format", "nonfinite"}
+        )
         if unknown:
-            raise _bad(f"a recipe has no key {unknown[0]!r}")
+            raise _bad(f"a recipe has no key {shown(unknown[0])}")
         if data.get("version", VERSION) != VERSION:
-            raise _bad(f"the recipe is version {data['version']!r}, and this program reads version {VERSION}")
+            raise _bad(f"the recipe is version {shown(data['version'])}, and this program reads version {VERSION}")
         default = Scheme.from_json(data.get("default", {}))
         name = data.get("format", "compressed-tensors")
         if not isinstance(name, str):
-            raise _bad(f"format must be a name, not {name!r}")
+            raise _bad(f"format must be a name, not {shown(name)}")
+        policy = data.get("nonfinite", "refuse")
+        if policy not in POLICIES:
+            raise _bad(f"nonfinite must be one of {', '.join(POLICIES)}, not {policy!r}")
+        if len(_list(data, "rules")) + len(_list(data, "ignore")) > MOST_PATTERNS:
+            raise _bad(f"the recipe has more than {MOST_PATTERNS:,} patterns")
         rules = tuple(_rule(item, default) for item in _list(data, "rules"))
         ignore = tuple(_pattern(item) for item in _list(data, "ignore"))
-        return cls(default, rules, ignore, name)
+        return cls(default, rules, ignore, name, policy)
 
     @classmethod
     def loads(cls, text: str | bytes) -> Recipe:
         """Reads a recipe, or the recipe inside a `qtquant.json`, from JSON text."""
         try:
-            data = json.loads(text)
-        except (ValueError, RecursionError) as error:
+            data = parse_json(text)
+        except ValueError as error:
             raise _bad(f"the recipe is not JSON: {error}") from None
         if isinstance(data, Mapping) and isinstance(data.get("recipe"), Mapping):
             data = data["recipe"]
@@ -85,14 +103,14 @@ def _list(data: Mapping[str, Any], key: str) -> Sequence[object]:
 
 def _pattern(item: object) -> str:
     if not isinstance(item, str):
-        raise _bad(f"a pattern must be a string, not {item!r}")
+        raise _bad(f"a pattern must be a string, not {shown(item)}")
     compiled(item)
     return item
 
 
 def _rule(item: object, default: Scheme) -> Rule:
     if not isinstance(item, Mapping) or set(item) != {"pattern", "scheme"}:
-        raise _bad(f"a rule must be an object with a pattern and a scheme, not {item!r}")
+        raise _bad(f"a rule must be an object with a pattern and a scheme, not {shown(item)}")
     scheme = item["scheme"]
     return Rule(_pattern(item["pattern"]), "keep" if scheme == "keep" else Scheme.from_json(scheme, default))
 

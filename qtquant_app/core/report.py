@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import fsum, inf, log10, sqrt
 from typing import Any
 
+from qtquant_app.core.json_fields import Fields
 from qtquant_app.core.scheme import Scheme
 
 
@@ -23,6 +24,8 @@ class ErrorSums:
     """Sum of dequantized(w)^2."""
     max_error: float
     """Largest |e|."""
+    repaired: int = 0
+    """How many of the weights were not finite in the source, and were replaced before anything else."""
 
     @property
     def mse(self) -> float:
@@ -62,7 +65,18 @@ class ErrorSums:
             square_weight=fsum(part.square_weight for part in parts),
             square_dequantized=fsum(part.square_dequantized for part in parts),
             max_error=max((part.max_error for part in parts), default=0.0),
+            repaired=sum(part.repaired for part in parts),
         )
+
+    @classmethod
+    def from_json(cls, data: object) -> ErrorSums:
+        """The inverse of `dataclasses.asdict`. Raises ValueError naming what is of another kind than it should be."""
+        read = Fields(data)
+        error, weight, back = (read.number(f"square_{name}") for name in ("error", "weight", "dequantized"))
+        largest, repaired = read.number("max_error"), read.optional_count("repaired") or 0
+        if min(error, weight, back, largest) < 0:
+            raise ValueError("a sum of squares is negative")
+        return cls(read.count("weights"), error, weight, back, largest, repaired)
 
     def to_json(self) -> dict[str, float | None]:
         return {
@@ -129,6 +143,19 @@ class Forecast:
 
 
 @dataclass(frozen=True, slots=True)
+class Shortages:
+    """What a run did for want of device memory."""
+
+    halved: int = 0
+    """How often a chunk did not fit and was halved."""
+    on_cpu: tuple[str, ...] = ()
+    """Tensors of which a single row did not fit, so that the CPU worked on them."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"halved": self.halved, "on_cpu": list(self.on_cpu)}
+
+
+@dataclass(frozen=True, slots=True)
 class RunReport:
     """The result of `engine.quantize.run`."""
 
@@ -148,6 +175,15 @@ class RunReport:
     """0 on the CPU, and where the device does not count."""
     predicted: Forecast | None = None
     """What the plan had said; None where the report is of no run."""
+    max_memory: int | None = None
+    """The ceiling on main memory that was given."""
+    max_device_memory: int | None = None
+    shortages: Shortages = field(default_factory=Shortages)
+
+    @property
+    def repaired(self) -> dict[str, int]:
+        """How many weights of each tensor were not finite and were replaced, where there were any."""
+        return {tensor.name: tensor.errors.repaired for tensor in self.tensors if tensor.errors.repaired}
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -164,6 +200,10 @@ class RunReport:
             "disk_bytes": self.disk_bytes,
             "peak_device_bytes": self.peak_device_bytes,
             "predicted": None if self.predicted is None else self.predicted.to_json(),
+            "max_memory": self.max_memory,
+            "max_device_memory": self.max_device_memory,
+            "shortages": self.shortages.to_json(),
+            "repaired": self.repaired,
         }
 
 

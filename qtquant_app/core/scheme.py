@@ -7,12 +7,15 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from qtquant_app.core.errors import UsageError
+from qtquant_app.core.json_text import shown
 
 Type = Literal["int", "float"]
 Strategy = Literal["tensor", "channel", "group"]
 Activations = Literal["none", "int8", "fp8"]
 
 MIN_BITS, MAX_BITS = 2, 8
+MAX_GROUP = 1_000_000_000
+"""Columns; no tensor has as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +36,34 @@ class Scheme:
 
     def __post_init__(self) -> None:
         if self.type not in get_args(Type):
-            raise _bad(f"type {self.type!r} is not one of int, float", "use --type int")
+            raise _bad(f"type {shown(self.type)} is not one of int, float", "use --type int")
         if self.type == "float":
             raise _bad("floating-point codes are not available in this version", "use --type int")
         if not isinstance(self.bits, int) or isinstance(self.bits, bool) or not MIN_BITS <= self.bits <= MAX_BITS:
-            raise _bad(f"{self.bits} bits are outside {MIN_BITS} to {MAX_BITS}", "use --bits 4, or any of 2 to 8")
+            raise _bad(
+                f"{shown(self.bits)} bits are outside {MIN_BITS} to {MAX_BITS}", "use --bits 4, or any of 2 to 8"
+            )
         if self.strategy not in get_args(Strategy):
-            raise _bad(f"strategy {self.strategy!r} is not one of tensor, channel, group", "use --strategy group")
+            raise _bad(f"strategy {shown(self.strategy)} is not one of tensor, channel, group", "use --strategy group")
         if self.strategy == "group":
             size = self.group_size
-            if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-                raise _bad(f"group size {size!r} is not a positive number of columns", "use --group-size 128")
+            if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= MAX_GROUP:
+                raise _bad(f"group size {shown(size)} is not a positive number of columns", "use --group-size 128")
         elif self.group_size is not None:
             raise _bad(
-                f"strategy {self.strategy!r} takes no group size, but {self.group_size} was given",
+                f"strategy {self.strategy!r} takes no group size, but {shown(self.group_size)} was given",
                 "use --strategy group, or leave the group size out",
             )
         if not isinstance(self.symmetric, bool):
-            raise _bad(f"symmetric must be true or false, not {self.symmetric!r}", "use --symmetric or --asymmetric")
+            raise _bad(
+                f"symmetric must be true or false, not {shown(self.symmetric)}", "use --symmetric or --asymmetric"
+            )
+        if not isinstance(self.method, str):
+            raise _bad(f"a method is called by its name, not {shown(self.method)}", "use --method rtn")
         if self.activations not in get_args(Activations):
-            raise _bad(f"activations {self.activations!r} are not one of none, int8, fp8", "use --activations none")
+            raise _bad(
+                f"activations {shown(self.activations)} are not one of none, int8, fp8", "use --activations none"
+            )
         if self.activations == "fp8":
             raise _bad("fp8 activations are not available in this version", "use --activations int8")
         if self.activations == "int8" and (self.bits != 8 or not self.symmetric or self.strategy == "group"):
@@ -92,7 +103,7 @@ class Scheme:
         known = set(cls.__dataclass_fields__)
         unknown = sorted(str(key) for key in set(data) - known)
         if unknown:
-            raise _bad(f"a scheme has no key {unknown[0]!r}", f"the keys are {', '.join(sorted(known))}")
+            raise _bad(f"a scheme has no key {shown(unknown[0])}", f"the keys are {', '.join(sorted(known))}")
         values: dict[str, Any] = dict(data)
         if values.get("strategy", "group") != "group" and "group_size" not in values:
             values["group_size"] = None

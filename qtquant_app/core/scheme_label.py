@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from qtquant_app.core.errors import UsageError
+from qtquant_app.core.json_text import shown
 from qtquant_app.core.patterns import compiled
 from qtquant_app.core.recipe import Rule
 from qtquant_app.core.scheme import Scheme
@@ -26,7 +27,7 @@ def parse_label(text: str) -> Scheme:
     found = _LABEL.fullmatch(text.strip())
     if found is None:
         raise UsageError(
-            f"{text!r} is not a scheme",
+            f"{shown(text)} is not a scheme",
             hint='write bits, groups, symmetry and method as in "W4 g128 sym", "W8 ch sym" or "W3 g32 asym mse"',
             code="scheme",
         )
@@ -50,7 +51,7 @@ def parse_rule(text: str) -> Rule:
     pattern, label = pattern.strip(), label.strip()
     if not equals or not pattern:
         raise UsageError(
-            f"{text!r} is not a rule",
+            f"{shown(text)} is not a rule",
             hint='write PATTERN=SCHEME, such as "*.down_proj=W8 g32 sym", or PATTERN=keep',
             code="rule",
         )

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from qtquant_app.core.checkpoint import Kind, TensorInfo
+from qtquant_app.core.described import modest, own_words
 
 _LINEAR_LEAVES = frozenset(
     """
@@ -42,7 +43,7 @@ def classify(tensors: Iterable[TensorInfo], config: Mapping[str, Any]) -> tuple[
     listed = list(tensors)
     kinds = [by_name(tensor) for tensor in listed]
     if None in kinds:
-        classes = module_classes(config)
+        classes = module_classes(config) if modest(config, len(listed)) else {}
         kinds = [kind or by_module(t, classes) or by_shape(t, config) for t, kind in zip(listed, kinds, strict=True)]
     return tuple(_of_kind(tensor, kind or Kind.OTHER) for tensor, kind in zip(listed, kinds, strict=True))
 
@@ -100,13 +101,15 @@ def module_classes(config: Mapping[str, Any]) -> Mapping[str, str]:
 
     if kind not in CONFIG_MAPPING:
         return {}
-    plain = {key: value for key, value in config.items() if key != "quantization_config"}
-    name = next(iter(config.get("architectures") or []), "")
+    names = config.get("architectures")
+    name = names[0] if isinstance(names, list) and names else None
+    found = getattr(transformers, name, None) if isinstance(name, str) else None
+    model_class = found if isinstance(found, type) and issubclass(found, transformers.PreTrainedModel) else None
     try:
-        built = CONFIG_MAPPING[kind].from_dict(plain)
-        model_class = getattr(transformers, name, None) if isinstance(name, str) else None
+        built = CONFIG_MAPPING[kind].from_dict(own_words(config))
         with torch.device("meta"):
-            model = model_class(built) if model_class else transformers.AutoModel.from_config(built)
+            auto = transformers.AutoModel
+            model = model_class(built) if model_class else auto.from_config(built, trust_remote_code=False)
     except Exception:
         # A config may describe a model that transformers cannot build; names and shapes then have to do.
         return {}

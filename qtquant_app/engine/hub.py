@@ -78,7 +78,7 @@ def _translated(error: Exception, place: HubId, file: str) -> SourceError | None
         hint = "QtQuant puts one beside each result; another tool's result has none"
         return SourceError(f"{place.label} holds no {file}", hint=hint, code="hub-no-file")
     if isinstance(error, errors.HfHubHTTPError):
-        status = error.response.status_code
+        status = getattr(error.response, "status_code", "nothing")
         hint = "log in with `hf auth login`" if status in (401, 403) else "try again later"
         return SourceError(f"the Hub answered {status} when asked for {place.label}", hint=hint, code="hub-refused")
     if _is_of_network(error):

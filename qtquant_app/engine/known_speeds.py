@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from qtquant_app.core.checkpoint import Checkpoint
+from qtquant_app.core.json_text import parse_json
 from qtquant_app.engine.device import default_threads, resolve
+from qtquant_app.engine.foreign_files import read_bounded
 from qtquant_app.engine.probe import existing_parent
 from qtquant_app.engine.scan_cache import default_file
 from qtquant_app.engine.speeds import Speeds
 
 _KEPT = 64
+_MAX_BYTES = 1 << 20
 
 
 def known_speeds(checkpoint: Checkpoint, output: str | Path | None, device: str) -> Speeds | None:
@@ -64,7 +67,7 @@ def _file() -> Path:
 
 def _read() -> dict[str, Any]:
     try:
-        rows = json.loads(_file().read_bytes())
+        rows = parse_json(read_bounded(_file(), _MAX_BYTES))
     except (OSError, ValueError):
         return {}
     return rows if isinstance(rows, dict) else {}

@@ -11,9 +11,11 @@ from typing import Any
 
 from qtquant_app.assets import resource
 from qtquant_app.core.errors import QtQuantError, UsageError, WriteError
+from qtquant_app.core.json_text import shown
 from qtquant_app.core.preset import Preset, name_for
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.runtimes import RUNTIMES
+from qtquant_app.engine.foreign_files import read_bounded
 from qtquant_app.formats import find as find_format
 from qtquant_app.quant.methods import check
 
@@ -139,15 +141,13 @@ def _files(folder: Path) -> list[Path]:
 
 def _read(file: Path, *, own: bool) -> Listed:
     try:
-        if file.stat().st_size > _MAX_BYTES:
-            return Listed(file.stem, None, f"{file.name} is larger than any preset")
-        preset = Preset.loads(file.read_bytes(), own=own)
+        preset = Preset.loads(read_bounded(file, _MAX_BYTES), own=own)
     except OSError as error:
         return Listed(file.stem, None, f"{file.name} cannot be read: {error.strerror}")
-    except (UsageError, UnicodeDecodeError) as error:
+    except UsageError as error:
         return Listed(file.stem, None, f"{file.name}: {error}")
     if preset.name != file.stem:
-        return Listed(file.stem, None, f"{file.name} holds a preset called {preset.name!r}")
+        return Listed(file.stem, None, f"{file.name} holds a preset called {shown(preset.name)}")
     return Listed(preset.name, preset, _why_not(preset))
 
 

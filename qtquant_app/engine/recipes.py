@@ -6,8 +6,12 @@ from pathlib import Path
 
 from qtquant_app.core.errors import UsageError, WriteError
 from qtquant_app.core.recipe import Recipe
+from qtquant_app.engine.foreign_files import read_bounded
 from qtquant_app.engine.hub import fetch, hub_id
 from qtquant_app.engine.output import RECORD
+
+_MAX_BYTES = 500_000_000
+"""Of a result's qtquant.json, which names every tensor several times."""
 
 
 def read_recipe(path: str | Path) -> Recipe:
@@ -16,13 +20,16 @@ def read_recipe(path: str | Path) -> Recipe:
     A Hub id, `org/name[@revision]`, is fetched; a name that is a path here is the path. Raises UsageError naming the file,
     SourceError naming the repository.
     """
-    file = _file(path)
+    if "\0" in str(path):
+        raise UsageError(f"{str(path)!r} is no path", hint="check the path", code="recipe")
+    file = Path(path)
     try:
-        return Recipe.loads(file.read_bytes())
-    except OSError as error:
-        raise UsageError(
-            f"{file} cannot be read: {error.strerror}", hint="give a recipe written by `qtquant plan -o`", code="recipe"
-        ) from None
+        file = _file(path)
+        return Recipe.loads(read_bounded(file, _MAX_BYTES))
+    except (OSError, UnicodeEncodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no path"
+        hint = "give a recipe written by `qtquant plan -o`"
+        raise UsageError(f"{file} cannot be read: {reason}", hint=hint, code="recipe") from None
     except UsageError as error:
         raise UsageError(f"{file}: {error.message}", hint=error.hint, code=error.code) from None
 

@@ -11,6 +11,9 @@ import os
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from json.encoder import encode_basestring
+from math import prod
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -18,12 +21,17 @@ from typing import Any, TypeGuard
 from qtquant_app.core.checkpoint import TensorInfo
 from qtquant_app.core.dtypes import ITEM_BITS, nbytes
 from qtquant_app.core.errors import SourceError
+from qtquant_app.core.json_text import parse_json, shown
 
 MAX_HEADER = 100_000_000
 """The safetensors package's own limit on a header's bytes."""
 
 _PREFIX = struct.Struct("<Q")
 _TOO_LARGE = 1 << 63
+_MOST_SIDES = 64
+"""Dimensions that torch and numpy take."""
+_HEAVY_HEADER = 8_000_000
+"""Bytes from which a header must not outweigh the tensors it describes: it takes many times its size to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,13 @@ def parse_header(header: Header) -> tuple[list[TensorInfo], dict[str, str]]:
     tensors = [_tensor(name, entry, file, start, size) for name, entry in entries.items()]
     tensors.sort(key=_place)
     _check_coverage(tensors, file, start, size)
-    return tensors, metadata if isinstance(metadata, dict) else {}
+    return tensors, _strings(metadata)
+
+
+def _strings(metadata: object) -> dict[str, str]:
+    """What of the metadata is of the form that the format prescribes."""
+    pairs = metadata.items() if isinstance(metadata, dict) else ()
+    return {key: value for key, value in pairs if isinstance(value, str)}
 
 
 _place = attrgetter("offset", "nbytes")
@@ -75,15 +89,15 @@ def _header_bytes(prefix: bytes, size: int, file: str) -> int:
     length: int = _PREFIX.unpack(prefix)[0]
     if length > size - _PREFIX.size:
         raise _bad(file, f"says its header takes {length} bytes, but the whole file has {size}")
-    if length > MAX_HEADER:
+    if length > MAX_HEADER or (length > _HEAVY_HEADER and length > size // 2):
         raise _bad(file, f"says its header takes {length} bytes, more than any checkpoint needs")
     return length
 
 
 def _parse(text: bytes, file: str) -> dict[str, Any]:
     try:
-        entries = json.loads(text, object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
+        entries = parse_json(text.decode(), object_pairs_hook=_unique)
+    except ValueError as error:
         raise _bad(file, f"has a header that is not JSON: {error}") from None
     if not isinstance(entries, dict):
         raise _bad(file, "has a header that is not a JSON object")
@@ -93,36 +107,42 @@ def _parse(text: bytes, file: str) -> dict[str, Any]:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice!r} appears twice")
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise ValueError(f"{shown(twice)} appears twice")
     return result
 
 
 def _tensor(name: str, entry: object, file: str, start: int, size: int) -> TensorInfo:
     dtype, shape, offsets = _fields(name, entry, file)
     begin, end = offsets
+    if len(shape) > _MOST_SIDES:
+        raise _bad(file, f"gives {shown(name)} {len(shape):,} dimensions, more than a tensor can have")
+    if 0 in shape and prod(filter(None, shape)) >= _TOO_LARGE:
+        raise _bad(file, f"gives {shown(name)} the shape {shown(list(shape))}, beyond all bounds")
     try:
         expected = nbytes(dtype, shape)
     except ValueError as error:
-        raise _bad(file, f"describes {name!r} wrongly: {error}") from None
+        raise _bad(file, f"describes {shown(name)} wrongly: {error}") from None
     if begin > end or start + end > size:
-        raise _bad(file, f"says {name!r} lies at bytes {begin} to {end}, outside its {size - start} bytes of data")
+        raise _bad(file, f"says {shown(name)} lies at bytes {begin} to {end}, outside its {size - start} bytes of data")
     if end - begin != expected:
-        raise _bad(file, f"gives {name!r} {end - begin} bytes, but {dtype} {list(shape)} takes {expected}")
+        raise _bad(
+            file, f"gives {shown(name)} {end - begin} bytes, but {dtype} {shown(list(shape))} takes {shown(expected)}"
+        )
     return TensorInfo(name, dtype, shape, file, start + begin, expected)
 
 
 def _fields(name: str, entry: object, file: str) -> tuple[str, tuple[int, ...], tuple[int, int]]:
     if not isinstance(entry, dict):
-        raise _bad(file, f"describes {name!r} by something that is not an object")
+        raise _bad(file, f"describes {shown(name)} by something that is not an object")
     dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
     if not isinstance(dtype, str) or dtype not in ITEM_BITS:
-        raise _bad(file, f"gives {name!r} the unknown dtype {dtype!r}")
+        raise _bad(file, f"gives {shown(name)} the unknown dtype {shown(dtype)}")
     if not _naturals(shape):
-        raise _bad(file, f"gives {name!r} the shape {shape!r}, which is not a list of sizes")
+        raise _bad(file, f"gives {shown(name)} the shape {shown(shape)}, which is not a list of sizes")
     if not _naturals(offsets) or len(offsets) != 2:
-        raise _bad(file, f"gives {name!r} the offsets {offsets!r}, which are not a begin and an end")
+        raise _bad(file, f"gives {shown(name)} the offsets {shown(offsets)}, which are not a begin and an end")
     return dtype, tuple(shape), (offsets[0], offsets[1])
 
 
@@ -139,12 +159,12 @@ def _check_coverage(tensors: Iterable[TensorInfo], file: str, start: int, size: 
     at, last = start, "the header"
     for tensor in tensors:
         if tensor.offset < at:
-            raise _bad(file, f"has {tensor.name!r} overlapping {last!r}")
+            raise _bad(file, f"has {shown(tensor.name)} overlapping {shown(last)}")
         if tensor.offset > at:
-            raise _bad(file, f"has {tensor.offset - at} bytes that belong to no tensor before {tensor.name!r}")
+            raise _bad(file, f"has {tensor.offset - at} bytes that belong to no tensor before {shown(tensor.name)}")
         at, last = tensor.offset + tensor.nbytes, tensor.name
     if at != size:
-        raise _bad(file, f"has {size - at} bytes that belong to no tensor after {last!r}")
+        raise _bad(file, f"has {size - at} bytes that belong to no tensor after {shown(last)}")
 
 
 def _bad(file: str, what: str) -> SourceError:
@@ -153,16 +173,27 @@ def _bad(file: str, what: str) -> SourceError:
     )
 
 
+@lru_cache(maxsize=4096)
+def _kind_text(dtype: str, shape: tuple[int, ...]) -> str:
+    """The first half of an entry."""
+    return f'{{"dtype":{_compact(dtype)},"shape":{_compact(shape)},'
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
 def build_header(tensors: Iterable[tuple[str, str, tuple[int, ...], int]], metadata: Mapping[str, str]) -> bytes:
     """The header of a file that holds (name, dtype, shape, bytes) in this order with no gap, length prefix included.
 
     Padded with spaces to a multiple of 8 bytes, as the safetensors package does.
     """
-    entries: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    # What json.dumps writes, made by hand: a plan writes hundreds of thousands of entries to know how long they are.
+    entries = [f'"__metadata__":{_compact(dict(metadata))}'] if metadata else []
     at = 0
     for name, dtype, shape, size in tensors:
-        entries[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [at, at + size]}
+        entries.append(f'{encode_basestring(name)}:{_kind_text(dtype, shape)}"data_offsets":[{at},{at + size}]}}')
         at += size
-    text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
+    text = f"{{{','.join(entries)}}}".encode()
     text += b" " * (-len(text) % 8)
     return _PREFIX.pack(len(text)) + text

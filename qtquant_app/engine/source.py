@@ -15,7 +15,9 @@ from typing import Any
 from qtquant_app.assets import resource
 from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
 from qtquant_app.core.errors import SourceError
+from qtquant_app.core.json_text import parse_json, shown
 from qtquant_app.engine.architecture import classify
+from qtquant_app.engine.foreign_files import check_inside, portable, read_bounded
 from qtquant_app.engine.pipeline import ordered
 from qtquant_app.engine.safetensors_header import Header, parse_header, read_header, read_header_bytes
 
@@ -39,7 +41,7 @@ _CARRIED = (
     "USE_POLICY*",
 )
 _OWN = ("config.json", "qtquant.json", *_INDEXES)
-_MAX_JSON = 200_000_000
+_MAX_JSON = 50_000_000
 _LONG_JSON = 8_000_000
 """Bytes from which JSON is parsed in Python: the parser in C holds every other thread up, a window's too, until its end."""
 _READERS = 4
@@ -53,8 +55,28 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     Reads headers only. Raises SourceError naming the file at fault.
     """
     label = str(path)
-    given = resource(SAMPLE) if label == SAMPLE else Path(path).expanduser()
+    try:
+        return _opened(resource(SAMPLE) if label == SAMPLE else _expanded(path), label)
+    except OSError as error:  # a path too long, a folder that may not be read
+        raise SourceError(
+            f"{shown(label)} cannot be opened: {error.strerror}", hint="check the path", code="read"
+        ) from None
+
+
+def _expanded(path: str | Path) -> Path:
+    """The path with `~` resolved. Raises SourceError where it could be none."""
+    if "\0" in str(path):
+        raise SourceError(f"{shown(str(path))} is no path", hint="check the path", code="not-found")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # there is no such user
+        return Path(path)
+
+
+def _opened(given: Path, label: str) -> Checkpoint:
     root, files = _locate(given, label)
+    for file in files:
+        check_inside(root, file)
     tensors = _read_all(root, files)
     if not tensors:
         raise SourceError(f"{label} holds no tensors", hint="open a model's folder", code="empty")
@@ -138,15 +160,15 @@ def _distinct(files: Iterable[object]) -> Iterable[object]:
 
 def _shard_name(file: object, index: str) -> str:
     if not isinstance(file, str) or not file:
-        raise SourceError(f"{index} names a shard by {file!r}, not by a file name", code="index")
-    path = PurePosixPath(file)
-    if path.is_absolute() or ".." in path.parts or "\\" in file or ":" in file or "\0" in file:
+        raise SourceError(f"{index} names a shard by {shown(file)}, not by a file name", code="index")
+    why = portable(file)
+    if why is not None:
         raise SourceError(
-            f"{index} names the shard {file!r}, outside the model's folder",
+            f"{index} names the shard {shown(file)}, which {why}",
             hint="do not trust this checkpoint: an index names files beside it",
             code="index",
         )
-    return str(path)
+    return str(PurePosixPath(file))
 
 
 def _read_all(root: Path, files: Sequence[str]) -> list[TensorInfo]:
@@ -177,7 +199,7 @@ def _refuse_duplicate(tensors: Iterable[TensorInfo]) -> None:
         other = seen.setdefault(tensor.name, tensor.file)
         if other != tensor.file:
             raise SourceError(
-                f"{tensor.name!r} is in {other} and again in {tensor.file}",
+                f"{shown(tensor.name)} is in {other} and again in {tensor.file}",
                 hint="remove the file that does not belong to the model",
                 code="duplicate",
             )
@@ -194,13 +216,11 @@ class _Patient(json.JSONDecoder):
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file. Raises SourceError naming the file."""
     try:
-        if path.stat().st_size > _MAX_JSON:
-            raise SourceError(f"{path.name} is larger than any such file should be", code="json")
-        text = path.read_bytes()
-        data = json.loads(text, cls=_Patient if len(text) > _LONG_JSON else None)
+        text = read_bounded(path, _MAX_JSON)
+        data = parse_json(text, cls=_Patient if len(text) > _LONG_JSON else None)
     except OSError as error:
         raise SourceError(f"{path.name} cannot be read: {error.strerror}", code="read") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise SourceError(f"{path.name} is not JSON: {error}", hint="fetch it again", code="json") from None
     if not isinstance(data, dict):
         raise SourceError(f"{path.name} is not a JSON object", hint="fetch it again", code="json")
@@ -209,7 +229,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _config(root: Path) -> dict[str, Any]:
     path = root / "config.json"
-    return read_json(path) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    check_inside(root, path.name)
+    return read_json(path)
 
 
 def _architecture(config: dict[str, Any]) -> str:
@@ -227,6 +250,11 @@ def _carried(root: Path, weights: list[str]) -> tuple[str, ...]:
     templates = root / "additional_chat_templates"
     if templates.is_dir():
         carried += [f"{templates.name}/{p.name}" for p in templates.iterdir() if p.suffix == ".jinja"]
+    carried = [
+        name for name in carried if portable(name) is None
+    ]  # no loader asks for a name that not every system has
+    for name in carried:
+        check_inside(root, name)
     return tuple(sorted(carried))
 
 

@@ -6,14 +6,20 @@ by ranges like a safetensors file.
 
 from __future__ import annotations
 
+import struct
 import zipfile
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from qtquant_app.core.checkpoint import TensorInfo
 from qtquant_app.core.errors import SourceError
+from qtquant_app.core.escaping import shortened
+from qtquant_app.core.json_text import shown
+from qtquant_app.engine.pickle_check import check_pickle
 
+_LONGEST_PICKLE = 100_000_000
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
 """Keys under which training scripts put the state dict."""
 
@@ -33,19 +39,31 @@ def read_state_dict(root: Path, file: str) -> list[TensorInfo]:
 
 
 def _check_archive(path: Path, file: str) -> None:
+    """Holds the archive's table against the file, and its pickle against what tensors need: no more is made than is there."""
     try:
         with zipfile.ZipFile(path) as archive:
-            packed = [item.filename for item in archive.infolist() if item.compress_type != zipfile.ZIP_STORED]
-    except zipfile.BadZipFile:
+            items = archive.infolist()
+            if any(item.compress_type != zipfile.ZIP_STORED for item in items):
+                raise SourceError(
+                    f"{file} is compressed inside, so its tensors cannot be read in place", code="state-dict"
+                )
+            if sum(item.file_size for item in items) > path.stat().st_size:
+                raise SourceError(
+                    f"{file} says it holds more bytes than it has", hint="fetch it again", code="state-dict"
+                )
+            for item in items:
+                if item.filename.endswith("data.pkl"):
+                    if item.file_size > _LONGEST_PICKLE:
+                        raise SourceError(f"{file} lists more tensors than any checkpoint has", code="state-dict")
+                    check_pickle(archive.read(item), file)
+    except OSError as error:
+        raise SourceError(f"{file} cannot be read: {error.strerror}", hint="check the path", code="read") from None
+    except (zipfile.BadZipFile, ValueError, OverflowError, EOFError, NotImplementedError, RuntimeError, struct.error):
         raise SourceError(
             f"{file} is not a state dict that torch 1.6 or newer wrote, or is cut short",
             hint="fetch it again, or load and save it once more with torch.save",
             code="state-dict",
         ) from None
-    except OSError as error:
-        raise SourceError(f"{file} cannot be read: {error.strerror}", hint="check the path", code="read") from None
-    if packed:
-        raise SourceError(f"{file} is compressed inside, so its tensors cannot be read in place", code="state-dict")
 
 
 def _unpickle(path: Path, file: str) -> dict[str, Any]:
@@ -64,7 +82,7 @@ def _unpickle(path: Path, file: str) -> dict[str, Any]:
             code="pickle",
         ) from None
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = shortened(str(error).strip().partition("\n")[0], 300) or type(error).__name__
         raise SourceError(
             f"{file} is not a readable state dict: {reason}", hint="fetch it again", code="state-dict"
         ) from None
@@ -80,13 +98,16 @@ def _tensors_of(loaded: object, file: str) -> dict[str, Any]:
             break
     found = {}
     if isinstance(loaded, Mapping):
-        found = {str(name): value for name, value in loaded.items() if isinstance(value, torch.Tensor)}
+        tensors = ((name, value) for name, value in loaded.items() if isinstance(value, torch.Tensor))
+        found = {name: value for name, value in tensors if isinstance(name, str)}
     if not found:
         raise SourceError(f"{file} holds no tensors by name", hint="give a model's state dict", code="state-dict")
     return found
 
 
 def _describe(name: str, tensor: Any, file: str, size: int) -> TensorInfo:
+    if not _is_text(name):
+        raise SourceError(f"{file} names a tensor by half a character", hint="fetch it again", code="state-dict")
     offset = getattr(tensor.untyped_storage(), "_checkpoint_offset", None)
     if offset is None:
         raise SourceError(
@@ -96,15 +117,23 @@ def _describe(name: str, tensor: Any, file: str, size: int) -> TensorInfo:
         )
     if not tensor.is_contiguous():
         raise SourceError(
-            f"{file} stores {name!r} with its elements out of order (a transposed view)",
+            f"{file} stores {shown(name)} with its elements out of order (a transposed view)",
             hint="save it again after .contiguous()",
             code="state-dict",
         )
     start = offset + tensor.storage_offset() * tensor.element_size()
     bytes_ = tensor.numel() * tensor.element_size()
-    if start < 0 or start + bytes_ > size:
-        raise SourceError(f"{file} says {name!r} lies outside the file", hint="fetch it again", code="state-dict")
+    if start < 0 or start + bytes_ > size or prod(filter(None, tensor.shape)) >= 1 << 63:
+        raise SourceError(f"{file} says {shown(name)} lies outside the file", hint="fetch it again", code="state-dict")
     return TensorInfo(name, _dtype_name(tensor.dtype, name, file), tuple(tensor.shape), file, start, bytes_)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _dtype_name(dtype: Any, name: str, file: str) -> str:
@@ -112,7 +141,7 @@ def _dtype_name(dtype: Any, name: str, file: str) -> str:
 
     found = next((tag for tag, known in TORCH_DTYPES.items() if known == dtype), None)
     if found is None:
-        raise SourceError(f"{file} stores {name!r} as {dtype}, which safetensors has no name for", code="dtype")
+        raise SourceError(f"{file} stores {shown(name)} as {dtype}, which safetensors has no name for", code="dtype")
     return found
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 from qtquant_app.core.errors import SourceError
+from qtquant_app.core.json_text import parse_json
 
 BUILT_IN = "default"
 """The name of the text that needs no file: the language reference that Python carries in `pydoc_data.topics`."""
 
 MOST_BYTES = 64 << 20
 """Of a file that are read."""
+
+_PIECE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def read_text(source: str) -> Text:
 def _decoded(file: Path) -> str:
     try:
         with file.open("rb") as opened:
-            data = opened.read(MOST_BYTES)
+            data = b"".join(_pieces(opened))
     except OSError as error:
         raise SourceError(
             f"{file} cannot be read: {error.strerror or error}",
@@ -80,15 +82,23 @@ def _decoded(file: Path) -> str:
     return content
 
 
+def _pieces(opened: BinaryIO) -> Iterator[bytes]:
+    """At most `MOST_BYTES`, a little at a time: to ask for all at once takes memory for all, however short the file."""
+    left = MOST_BYTES
+    while left and (piece := opened.read(min(left, _PIECE))):
+        left -= len(piece)
+        yield piece
+
+
 def _texts(file: Path, content: str) -> Iterator[str]:
-    lines = content.splitlines()
+    lines = content.split("\n")  # a text may hold the other ends of lines that there are
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            found: Any = json.loads(line)
+            found = parse_json(line)
         except ValueError:
-            if number == len(lines):
+            if number == len(lines) and number > 1:
                 return  # cut off where the reading ended
             raise _unfit(f"line {number} of {file} is not JSON") from None
         if not isinstance(found, dict) or not isinstance(found.get("text"), str):

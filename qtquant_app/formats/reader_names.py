@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from qtquant_app.core.described import modest, own_words
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
     from transformers.core_model_loading import WeightTransform
@@ -81,7 +83,8 @@ def reader_names(config: Mapping[str, Any], tensors: Iterable[str]) -> ReaderNam
 
 @lru_cache(maxsize=4)
 def _reader_names(config: str, tensors: tuple[str, ...]) -> ReaderNames:
-    model = skeleton(json.loads(config))
+    described = json.loads(config)
+    model = skeleton(described) if modest(described, len(tensors)) else None
     if model is None:
         return ReaderNames()
     from transformers.conversion_mapping import get_model_conversion_mapping
@@ -109,14 +112,16 @@ def skeleton(config: Mapping[str, Any]) -> PreTrainedModel | None:
     kind, names = config.get("model_type"), config.get("architectures")
     if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
         return None
-    plain = {key: value for key, value in config.items() if key != "quantization_config"}
     name = names[0] if isinstance(names, list) and names else None
-    model_class = getattr(transformers, name, None) if isinstance(name, str) else None
+    found = getattr(transformers, name, None) if isinstance(name, str) else None
+    model_class = found if isinstance(found, type) and issubclass(found, transformers.PreTrainedModel) else None
     try:
-        described = CONFIG_MAPPING[kind].from_dict(plain)
+        described = CONFIG_MAPPING[kind].from_dict(own_words(config))
         with torch.device("meta"):
             built: PreTrainedModel = (
-                model_class(described) if model_class else transformers.AutoModel.from_config(described)
+                model_class(described)
+                if model_class
+                else transformers.AutoModel.from_config(described, trust_remote_code=False)
             )
     except Exception:
         # A config may describe a model that transformers cannot build; the checkpoint's own names then have to do.
