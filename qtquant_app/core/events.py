@@ -5,10 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from qtquant_app.core.plan import Plan
 from qtquant_app.core.report import TensorReport
 from qtquant_app.core.scan import TensorScan
 
 Stage = Literal["quantize", "write", "verify", "finish", "calibrate", "check"]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A job's source is open and its plan made; its run follows."""
+
+    plan: Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,14 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """The run cannot go on now, and looks again by itself at each next event that it is asked for; `text` says what for."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Verified:
     """A tensor was read back from the written file and compared with its source; `report` says what was found there."""
 
@@ -95,7 +111,8 @@ class TextRead:
 
 
 Event = (
-    RunStarted
+    Planned
+    | RunStarted
     | StageChanged
     | ChunkDone
     | TensorDone
@@ -104,6 +121,7 @@ Event = (
     | ShardWritten
     | FileTransferred
     | Warned
+    | Waiting
     | Verified
     | TextRead
 )

@@ -112,20 +112,19 @@ def _cheapest(problem: _Problem) -> Indices:
 
 def _segments(problem: _Problem) -> list[tuple[float, int, int]]:
     """Each step up the lower convex hull of a class: error saved per byte, class, choice; the most worth first."""
-    steps = []
-    start = _cheapest(problem)
-    for row in range(len(start)):
-        sizes, errors, at = problem.bytes[row], problem.errors[row], int(start[row])
-        while True:
-            more, less = sizes - sizes[at], errors[at] - errors
-            worth = np.where((more > 0) & (less > 0), less / np.maximum(more, 1), 0.0)
-            best = worth.max()
-            if best <= 0:
-                break
-            # the furthest of equally steep steps: those between lie on the same line
-            at = int(np.flatnonzero(worth == best)[np.argmax(more[worth == best])])
-            steps.append((float(best), row, at))
-    return sorted(steps, key=lambda step: -step[0])
+    steps: list[tuple[float, int, int]] = []
+    rows, at = np.arange(len(problem.bytes)), _cheapest(problem)
+    while len(rows):
+        sizes, errors = problem.bytes[rows], problem.errors[rows]
+        here = np.arange(len(rows)), at
+        more, less = sizes - sizes[here][:, None], errors[here][:, None] - errors
+        worth = np.where((more > 0) & (less > 0), less / np.maximum(more, 1), 0.0)
+        best = worth.max(axis=1)
+        # the furthest of equally steep steps: those between lie on the same line
+        furthest = np.argmax(np.where(worth == best[:, None], more, -1), axis=1)
+        rows, at, best = rows[best > 0], furthest[best > 0], best[best > 0]
+        steps += zip(best.tolist(), rows.tolist(), at.tolist(), strict=True)
+    return sorted(steps, key=lambda step: (-step[0], step[1]))
 
 
 def _relaxed(problem: _Problem) -> tuple[float, Indices]:

@@ -36,6 +36,8 @@ __all__ = ["ALLOWED", "MAX_POINTS", "Measured", "budget", "schemes_for", "solve"
 
 MAX_POINTS = 200
 """Of a frontier; the eye sees no more."""
+MAX_PLANS = 16
+"""Kept of a measure, those asked for last: a slider asks for hundreds, and one of a large model takes a hundred megabytes."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,13 @@ class Measured:
     def plan(self, chosen: Sequence[int]) -> Plan:
         """The plan of one choice for each set."""
         key = tuple(chosen)
-        if key not in self._plans:
-            self._plans[key] = make_plan(
-                self.checkpoint, self.recipe(key), device=self.device, max_memory=self.max_memory, seed=self.seed
-            )
-        return self._plans[key]
+        found = self._plans.pop(key, None) or make_plan(
+            self.checkpoint, self.recipe(key), device=self.device, max_memory=self.max_memory, seed=self.seed
+        )
+        while len(self._plans) >= MAX_PLANS:
+            del self._plans[next(iter(self._plans))]
+        self._plans[key] = found
+        return found
 
     def recipe(self, chosen: Sequence[int]) -> Recipe:
         picked = [
@@ -92,6 +96,23 @@ class Measured:
                 chosen = tuple(0 if one.fixed else one.treatments.index(treatment) for one in self.sets)
                 found.append((treatment.label, chosen))
         return tuple(found)
+
+    @cached_property
+    def uniform_points(self) -> tuple[Point, ...]:
+        """What each of `uniform` comes to: output bytes exactly, and the predicted error."""
+        return tuple(Point(self.plan(given).output_bytes, self.spent(given)[1], label) for label, given in self.uniform)
+
+    @cached_property
+    def least_besides(self) -> int:
+        """The fewest bytes that a plan of one scheme for all takes besides the tensors of the sets, or the smallest plan of all."""
+        return min(self.besides(chosen) for chosen in (self.smallest.chosen, *(chosen for _, chosen in self.uniform)))
+
+    @cached_property
+    def quantized_only(self) -> Measured:
+        """The same with no choice to keep: that would lower the bits per weight of the others, and win every time."""
+        free = [not found.fixed and found.treatments != ("keep",) for found in self.sets]
+        sets = tuple(found.quantized_only() if open else found for found, open in zip(self.sets, free, strict=True))
+        return self if sets == self.sets else replace(self, sets=sets, _plans={})
 
     @cached_property
     def frontier(self) -> tuple[Point, ...]:
@@ -200,16 +221,13 @@ def solve(measured: Measured, target: Target) -> Budget:
     plan = measured.plan(allocation.chosen)
     return Budget(
         target=target,
-        recipe=measured.recipe(allocation.chosen),
+        recipe=plan.recipe,
         plan=plan,
         error=allocation.error,
         price=allocation.price,
         assignments=tuple(_assignment(one, at) for one, at in zip(measured.sets, allocation.chosen, strict=True)),
         frontier=measured.frontier,
-        uniform=tuple(
-            Point(measured.plan(chosen).output_bytes, measured.spent(chosen)[1], label)
-            for label, chosen in measured.uniform
-        ),
+        uniform=measured.uniform_points,
         calibrated=measured.calibrated,
         memory=memory_of(measured.checkpoint, target, plan),
     )

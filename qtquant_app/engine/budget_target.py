@@ -31,7 +31,7 @@ _ALIKE = 1 + 1e-9
 def within(measured: Measured, target: Target) -> tuple[Measured, Allocation]:
     """The best mix within `target`, and what it was chosen from. Raises PlanError where there is none, naming the best there is."""
     if target.bits_per_weight is not None:
-        measured = _quantized_only(measured)
+        measured = measured.quantized_only
         return measured, _within_bits(measured, target.bits_per_weight)
     if target.memory is not None:
         found = _within_memory(measured, target, target.memory)
@@ -61,9 +61,8 @@ def _within_bytes(measured: Measured, target: Target, most: int) -> Allocation:
     if not target.holds(plan):
         raise _impossible(measured, target, f"{bytes_text(plan.output_bytes)} ({plan.output_bytes:,} bytes)")
     # Nothing here but the last test may depend on the target: only so does a larger one never do worse.
-    besides = min(measured.besides(chosen) for chosen in (least.chosen, *(c for _, c in measured.uniform)))
     grid = max(1, (sum(file.header_bytes for file in plan.files) + _texts(plan)) // _GRID)
-    limit = (most - besides) // grid * grid
+    limit = (most - measured.least_besides) // grid * grid
     largest = sum(max(choices.bytes) for choices in classes)
     for capacity in range(min(limit, -(-largest // grid) * grid), least.bytes, -grid):
         found = _certain(allocate(classes, capacity))
@@ -99,13 +98,6 @@ def _within_bits(measured: Measured, bits: float) -> Allocation:
         target = Target(bits_per_weight=bits)
         raise _impossible(measured, target, f"{plan.bits_per_weight:.6g} bits per weight")
     return found
-
-
-def _quantized_only(measured: Measured) -> Measured:
-    """Keeping a tensor would lower the bits per weight of the others, and win every time."""
-    free = [not found.fixed and found.treatments != ("keep",) for found in measured.sets]
-    sets = tuple(found.quantized_only() if open else found for found, open in zip(measured.sets, free, strict=True))
-    return measured if sets == measured.sets else replace(measured, sets=sets, _plans={})
 
 
 def _within_memory(measured: Measured, target: Target, memory: Memory) -> Allocation:

@@ -8,7 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic
 
+from qtquant_app.core.errors import QtQuantError
 from qtquant_app.core.report import ErrorSums
+from qtquant_app.engine import filesystem
+from qtquant_app.engine.faults import DISK_FULL, naming
 from qtquant_app.engine.journal import Journal
 from qtquant_app.engine.output import OutputFolder
 
@@ -17,66 +20,118 @@ SECONDS_BETWEEN_COMMITS = 2.0
 
 _HASH_BLOCK = 1 << 20
 
+Done = tuple[str, str, ErrorSums | None]
+"""A file, a tensor that is wholly in it, and the tensor's errors."""
+
 
 class Committer:
-    """Collects finished tensors and commits them in a thread of its own."""
+    """Collects finished tensors and commits them in a thread of its own.
+
+    Every method may raise what an earlier commit ran into. After a WriteError of code "disk-full" all is kept and is said with the
+    next commit. Any other error is final: of a file whose sync has failed nobody knows what is on the disk, and a second sync that
+    succeeds says nothing about it, so nothing more is journalled.
+    """
 
     def __init__(self, out: OutputFolder, journal: Journal) -> None:
         self._out = out
         self._journal = journal
         self._pool = ThreadPoolExecutor(1, "commit")
-        self._waiting: list[tuple[str, str, ErrorSums | None]] = []
+        self._waiting: list[Done] = []
+        self._synced: list[Done] = []
+        """Safely in their files, and not yet in the journal; the thread's own."""
         self._last = monotonic()
         self._under_way: list[Future[None]] = []
         self._shards: list[tuple[str, Future[str]]] = []
+        self._broken: BaseException | None = None
 
     def tensor_done(self, file: str, name: str, errors: ErrorSums | None) -> None:
-        """`name` is wholly written to `file`. Raises what an earlier commit ran into."""
+        """`name` is wholly written to `file`."""
         self._waiting.append((file, name, errors))
         if monotonic() - self._last >= SECONDS_BETWEEN_COMMITS and all(f.done() for f in self._under_way):
             self._flush()
+            self._look()
 
     def shard_done(self, file: str) -> None:
         """Every tensor of `file` is written: commit them, then hash the file."""
         self._flush()
         self._shards.append((file, self._pool.submit(self._finish, file)))
+        self._look()
 
     def finished_shards(self, *, wait: bool = False) -> Iterable[tuple[str, str]]:
-        """Files hashed and committed since the last call, with their sha256; all of them where `wait` is set."""
+        """Files hashed and committed since the last call, with their sha256; all of them, and all tensors, where `wait` is set."""
+        if wait:
+            self._flush()
         while self._shards and (wait or self._shards[0][1].done()):
-            file, future = self._shards.pop(0)
-            yield file, future.result()
+            file, future = self._shards[0]
+            try:
+                digest = future.result()
+            except QtQuantError as error:
+                if error.code == DISK_FULL:
+                    self._shards[0] = file, self._pool.submit(self._finish, file)
+                raise
+            del self._shards[0]
+            yield file, digest
+        self._look(wait=wait)
+
+    def retry(self) -> None:
+        """Says in the journal what a full disk has kept from it; returns when it is there."""
+        self._under_way.append(self._pool.submit(self._commit, []))
+        self._look(wait=True)
 
     def close(self) -> None:
-        """Commits what is waiting, so that a cancelled run loses nothing, and ends the thread."""
+        """Commits what is waiting, so that a cancelled run loses nothing, and ends the thread.
+
+        Raises nothing: a run that ends well has waited for all, and of one that does not, what is not in the journal is done again.
+        """
         self._flush()
         self._pool.shutdown(wait=True)
         self._journal.close()
 
     def _flush(self) -> None:
-        for future in [f for f in self._under_way if f.done()]:
-            self._under_way.remove(future)
-            future.result()
         if self._waiting:
             self._under_way.append(self._pool.submit(self._commit, self._waiting))
             self._waiting = []
         self._last = monotonic()
 
-    def _commit(self, tensors: list[tuple[str, str, ErrorSums | None]]) -> None:
-        for file in sorted({file for file, _, _ in tensors}):
-            self._out.sync(file)
-        self._journal.tensors_done((name, errors) for _, name, errors in tensors)
+    def _look(self, *, wait: bool = False) -> None:
+        """Raises what a commit that has ended ran into."""
+        while self._under_way and (wait or self._under_way[0].done()):
+            self._under_way.pop(0).result()
+        if wait and self._pool.submit(self._said).result():
+            self._pool.submit(self._commit, []).result()
+
+    def _said(self) -> bool:
+        """Whether something is in its file and not yet in the journal."""
+        return bool(self._synced)
+
+    def _commit(self, tensors: list[Done]) -> None:
+        if self._broken is not None:
+            raise self._broken
+        try:
+            for file in sorted({file for file, _, _ in tensors}):
+                self._out.sync(file)
+            self._synced += tensors
+            self._journal.tensors_done((name, errors) for _, name, errors in self._synced)
+            self._synced = []
+        except BaseException as error:
+            if not (isinstance(error, QtQuantError) and error.code == DISK_FULL):
+                self._broken = error
+            raise
 
     def _finish(self, file: str) -> str:
-        digest = sha256_of(self._out.partial / file)
+        self._commit([])
+        with naming(self._out.partial / file, "cannot be read again"):
+            digest = sha256_of(self._out.partial / file)
         self._journal.shard_done(file, digest)
         return digest
 
 
 def sha256_of(path: Path) -> str:
     """The file's sha256 in hexadecimal."""
-    digest, buffer = hashlib.sha256(), bytearray(_HASH_BLOCK)
-    with path.open("rb", buffering=0) as stream:
-        while count := stream.readinto(buffer):
-            digest.update(memoryview(buffer)[:count])
+    digest, buffer, at = hashlib.sha256(), bytearray(_HASH_BLOCK), 0
+    view = memoryview(buffer)
+    with filesystem.open_for_reading(path) as stream:
+        while count := filesystem.read_into(stream, at, view):
+            digest.update(view[:count])
+            at += count
     return digest.hexdigest()

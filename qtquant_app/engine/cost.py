@@ -1,15 +1,16 @@
-"""What a run will cost in memory, from the sizes of its tensors, and how its tensors are cut into chunks."""
+"""What a run will cost in memory, from the sizes of its tensors, and how these are cut into chunks: small enough for a ceiling."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
+from qtquant_app.core.errors import PlanError
 from qtquant_app.core.plan import OutFile
+from qtquant_app.core.quantities import bytes_text
 from qtquant_app.engine.device import default_threads
-from qtquant_app.engine.layout import Decision
+from qtquant_app.engine.layout import Decision, alike
 from qtquant_app.engine.memory import peak_bytes, resident_bytes
 from qtquant_app.engine.peak import RUN, listing_peaks, parameters_peak, threads_peak
 from qtquant_app.engine.warmth import warming
@@ -21,14 +22,31 @@ CHUNK_BYTES = 4 << 20
 DEVICE_CHUNK_BYTES = 64 << 20
 """Source bytes handled at once on an accelerator, where a transfer has a fixed price."""
 
-_TORCH_BASE = 900 << 20
-_DEVICE_FACTOR = 12
+DEVICE_THREADS = 2
+"""One stream of work keeps a device busy; two overlap its transfers with reading and writing."""
+
+DEVICE_FACTOR = 12
 """Device bytes per source byte of a chunk in the torch backend: float32 weights, codes, errors and their squares."""
 
+_LEAST_CHUNK = 1 << 16
+_TORCH_BASE = 900 << 20
 _KEPT_BACK, _MARGIN = 2, 16
 """Kernels are compiled before much else is held, and half of what that took is used again for it; measured."""
 
 Verify = Literal["full", "quick", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """`threads` at work at once, each on about `chunk` source bytes of what is quantized, or `kept` of what is carried over."""
+
+    threads: int
+    chunk: int
+    kept: int
+
+    def rows(self, row_bytes: int) -> int:
+        """Rows of `row_bytes` source bytes that make one chunk; at least one."""
+        return max(1, self.chunk // max(1, row_bytes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +58,90 @@ class Cost:
     cold_seconds: float = 0.0
 
 
-def chunk_rows(row_bytes: int, device: str, max_memory: int | None = None) -> int:
-    """Rows of `row_bytes` source bytes that make one chunk; at least one."""
-    budget = CHUNK_BYTES if device == "cpu" else DEVICE_CHUNK_BYTES
-    if max_memory is not None:
-        budget = min(budget, max(1 << 16, max_memory // (16 * default_threads())))
-    return max(1, budget // max(1, row_bytes))
+def usual_cut(device: str, threads: int | None = None, max_device_memory: int | None = None) -> Cut:
+    """The cut where main memory is no matter."""
+    threads = threads or default_threads()
+    if device == "cpu":
+        return Cut(threads, CHUNK_BYTES, CHUNK_BYTES)
+    threads = min(threads, DEVICE_THREADS)
+    chunk = DEVICE_CHUNK_BYTES
+    if max_device_memory is not None:
+        chunk = max(_LEAST_CHUNK, min(chunk, device_share(max_device_memory, threads)))
+    return Cut(threads, chunk, CHUNK_BYTES)
+
+
+def device_share(max_device_memory: int, threads: int) -> int:
+    """Source bytes of a chunk with which `threads` together stay below a ceiling on device memory."""
+    return max_device_memory // (DEVICE_FACTOR * threads)
+
+
+def fitting(
+    decisions: Sequence[Decision],
+    files: Sequence[OutFile],
+    format: Format,
+    device: str,
+    max_memory: int | None,
+    *,
+    verify: Verify = "full",
+    threads: int | None = None,
+    max_device_memory: int | None = None,
+) -> tuple[Cut, Cost]:
+    """The quickest cut with which a run over `decisions`, carried out next by this process, stays below its ceilings; and its cost.
+
+    `ram` is the resident memory the process will have come to at its peak: what it holds now, libraries included, and what the
+    run adds; or the peak it has had already, where that is more. On Linux file-backed pages of libraries count, those
+    of weight files do not: they are read, not mapped. Raises PlanError where no cut is small enough.
+    """
+    now = resident_bytes()
+    few = _representatives(decisions, threads or default_threads())
+    kernels = warming(((d.tensor.dtype, d.scheme) for d in few if d.scheme is not None), verify=verify != "none")
+    hashing, listing = listing_peaks(len(decisions), files, verify)
+
+    def added(cut: Cut) -> int:
+        held = listing + threads_peak(few, format, cut, verify) + parameters_peak(few, format, cut)
+        if device != "cpu":
+            return max(hashing, _TORCH_BASE + held)
+        held += kernels.compiling // _KEPT_BACK
+        return max(hashing, RUN + kernels.ram + max(kernels.compiling, held) + kernels.compiling // _MARGIN)
+
+    need = 0
+    for cut in _smaller(usual_cut(device, threads, max_device_memory)):
+        need = now + added(cut)
+        if max_memory is None or need <= max_memory:
+            return cut, Cost(max(peak_bytes(), need), _on_device(few, device, cut, max_device_memory), kernels.seconds)
+    raise _too_low(max_memory or 0, need)
+
+
+def _representatives(decisions: Sequence[Decision], threads: int) -> list[Decision]:
+    """As many of each kind as could be at work at once: the others take nothing more."""
+    return [decision for decision, many in alike(decisions) for _ in range(min(many, threads))]
+
+
+def _smaller(cut: Cut) -> Iterator[Cut]:
+    """`cut`, and ever smaller ones: first in their chunks, as long as these are still quick, then in their threads."""
+    least = min(cut.chunk, _LEAST_CHUNK), min(cut.kept, _LEAST_CHUNK)
+    for threads in range(cut.threads, 0, -1):
+        for shift in (0, 1, 2, 4):
+            yield Cut(threads, max(least[0], cut.chunk >> shift), max(least[1], cut.kept >> shift))
+    yield Cut(1, *least)
+
+
+def _too_low(ceiling: int, least: int) -> PlanError:
+    enough = -(-least * 51 // 50_000_000)  # a process starts a little larger or smaller each time
+    return PlanError(
+        f"a ceiling of {bytes_text(ceiling)} on main memory is too low: this run takes {enough} MB with a single thread on the "
+        "smallest chunks",
+        hint=f"give --max-memory {enough}MB or more, or close what else this program has open",
+        code="memory",
+    )
+
+
+def _on_device(decisions: Sequence[Decision], device: str, cut: Cut, ceiling: int | None) -> int:
+    if device == "cpu":
+        return 0
+    rows = [d.tensor.nbytes // d.tensor.shape[0] for d in decisions if d.scheme is not None]
+    least = max([*rows, cut.chunk]) * DEVICE_FACTOR
+    return least if ceiling is None else min(least, ceiling)  # rows beyond it are worked on by the CPU
 
 
 def estimate(
@@ -57,28 +153,21 @@ def estimate(
     *,
     verify: Verify = "full",
     threads: int | None = None,
+    max_device_memory: int | None = None,
 ) -> Cost:
-    """What a run over `decisions` costs when this process carries it out next.
-
-    `ram` is the resident memory the process will have come to at its peak: what it holds now, libraries included, and what the
-    run adds; or the peak it has had already, where that is more. On Linux file-backed pages of libraries count, those
-    of weight files do not: they are read, not mapped.
-    """
-    threads = threads or default_threads()
-    if device != "cpu":
-        return _on_device(decisions, format, device, min(threads, 2))
-    work = [(d.tensor.dtype, d.scheme) for d in decisions if d.scheme is not None]
-    kernels = warming(work, verify=verify != "none")
-    rows_of = partial(chunk_rows, device=device, max_memory=max_memory)
-    chunks = threads_peak(decisions, format, threads, rows_of, CHUNK_BYTES, verify)
-    hashing, listing = listing_peaks(len(decisions), files, verify)
-    held = listing + chunks + parameters_peak(decisions, format, verify) + kernels.compiling // _KEPT_BACK
-    working = RUN + kernels.ram + max(kernels.compiling, held) + kernels.compiling // _MARGIN
-    return Cost(max(peak_bytes(), resident_bytes() + max(hashing, working)), 0, kernels.seconds)
+    """What a run over `decisions` costs. Arguments and errors as `fitting`."""
+    return fitting(
+        decisions,
+        files,
+        format,
+        device,
+        max_memory,
+        verify=verify,
+        threads=threads,
+        max_device_memory=max_device_memory,
+    )[1]
 
 
-def _on_device(decisions: Sequence[Decision], format: Format, device: str, threads: int) -> Cost:
-    rows = [d.tensor.nbytes // d.tensor.shape[0] for d in decisions if d.scheme is not None]
-    chunk = max([*rows, DEVICE_CHUNK_BYTES])
-    ram = _TORCH_BASE + threads * chunk * 4 + parameters_peak(decisions, format, "full")
-    return Cost(max(peak_bytes(), ram), chunk * _DEVICE_FACTOR)
+def chunk_rows(row_bytes: int, device: str) -> int:
+    """Rows of `row_bytes` source bytes that make one chunk where memory is no matter; at least one."""
+    return usual_cut(device).rows(row_bytes)

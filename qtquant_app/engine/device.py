@@ -63,3 +63,18 @@ def default_threads() -> int:
     """Processors this process may use, at most 16: beyond that memory is the limit."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(count, 16))
+
+
+def release_cached() -> None:
+    """Gives device memory that torch keeps for later back to the device. Between two events of a run nothing else is held there.
+
+    Loads nothing: without torch, or on the CPU, there is nothing to give back.
+    """
+    torch = sys.modules.get("torch")
+    for kind in ("cuda", "xpu"):
+        module = getattr(torch, kind, None)
+        if module is not None and module.is_initialized():
+            module.empty_cache()
+    backends = getattr(getattr(torch, "backends", None), "mps", None)
+    if torch is not None and backends is not None and backends.is_available():
+        torch.mps.empty_cache()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii
 
 from qtquant_app.core.checkpoint import TensorInfo
 from qtquant_app.core.dtypes import ITEM_BITS
+from qtquant_app.core.errors import PlanError
 from qtquant_app.core.plan import OutFile, OutTensor, Role
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.safetensors_header import build_header
@@ -32,14 +34,62 @@ class Decision:
         return format.stored(self.tensor, self.scheme)
 
 
+def alike(decisions: Iterable[Decision]) -> list[tuple[Decision, int]]:
+    """One decision of each kind, and how many there are of it: tensors of one dtype and shape take the same under one scheme.
+
+    A mixture of experts has tens of thousands of tensors, and no more than a dozen kinds.
+    """
+    first: dict[Hashable, Decision] = {}
+    counts: dict[Hashable, int] = {}
+    for decision in decisions:
+        kind = kind_of(decision)
+        if kind in counts:
+            counts[kind] += 1
+        else:
+            first[kind], counts[kind] = decision, 1
+    return [(decision, counts[kind]) for kind, decision in first.items()]
+
+
+def kind_of(decision: Decision) -> Hashable:
+    """What `alike` tells decisions apart by. Schemes that are equal and not the same object make two kinds, for speed."""
+    tensor = decision.tensor
+    return tensor.dtype, tensor.shape, id(decision.scheme)
+
+
 def lay_out(decisions: Sequence[Decision], format: Format) -> tuple[OutFile, ...]:
-    """One output file for each source file that leaves anything, so that shards can be fetched and dropped one by one."""
+    """One output file for each source file that leaves anything, so that shards can be fetched and dropped one by one.
+
+    Raises PlanError where two of the tensors in them would have one name.
+    """
     by_file: dict[str, list[tuple[Stored, str]]] = {}
     for decision in decisions:
-        for stored in decision.stored(format):
-            by_file.setdefault(decision.tensor.file, []).append((stored, decision.tensor.name))
+        tensor, parts = decision.tensor, decision.stored(format)
+        if parts:
+            entries = by_file.setdefault(tensor.file, [])
+            entries += [(stored, tensor.name) for stored in parts]
     names = shard_names(len(by_file))
-    return tuple(_file(name, by_file[file], format) for name, file in zip(names, sorted(by_file), strict=True))
+    files = tuple(_file(name, by_file[file], format) for name, file in zip(names, sorted(by_file), strict=True))
+    _check_names(files)
+    return files
+
+
+def _check_names(files: Sequence[OutFile]) -> None:
+    seen: set[str] = set()
+    for file in files:
+        before = len(seen)
+        seen.update([tensor.name for tensor in file.tensors])
+        if len(seen) - before < len(file.tensors):
+            raise _written_twice([tensor for file in files for tensor in file.tensors])
+
+
+def _written_twice(tensors: Sequence[OutTensor]) -> PlanError:
+    (name, _), *_ = Counter(tensor.name for tensor in tensors).most_common(1)
+    first, second, *_ = [tensor.source for tensor in tensors if tensor.name == name]
+    return PlanError(
+        f"{first} and {second} would both be written as {name}",
+        hint=f"leave one as it is, with --ignore {second.rpartition('.')[0]}, or choose another --format",
+        code="names",
+    )
 
 
 def shard_names(count: int) -> list[str]:
@@ -52,11 +102,12 @@ def shard_names(count: int) -> list[str]:
 def _file(name: str, entries: Iterable[tuple[Stored, str]], format: Format) -> OutFile:
     """Wider elements first, as the safetensors package orders them: every tensor is then aligned without padding."""
     ordered = sorted(entries, key=lambda entry: -ITEM_BITS[entry[0].dtype])
-    header = len(header_of([stored for stored, _ in ordered], format.header_metadata))
-    tensors, at = [], header
-    for stored, source in ordered:
-        tensors.append(OutTensor(stored.name, stored.dtype, stored.shape, at, stored.nbytes, source, stored.role))
-        at += stored.nbytes
+    sized = [(stored, source, stored.nbytes) for stored, source in ordered]
+    at = header = len(build_header(((s.name, s.dtype, s.shape, size) for s, _, size in sized), format.header_metadata))
+    tensors = []
+    for (title, dtype, shape, role), source, size in sized:
+        tensors.append(OutTensor(title, dtype, shape, at, size, source, role))
+        at += size
     return OutFile(name, header, at, tuple(tensors))
 
 

@@ -1,29 +1,34 @@
 """What a run adds to the main memory of its process, from the sizes of its tensors.
 
-A run holds, at different times: the chunks that its threads work on; the scales, zero points and row sums of the tensor at
-hand, twice while they are put together; those of a tensor that is being verified, and of the one before it; a few objects for
-each tensor; and the record, which is written at the end. The largest sum of what is there at once is the peak.
+A run holds, at different times: the chunks that its threads work on; scales and zero points that wait to be written; a few
+objects for each tensor; and the record, which is written at the end. The largest sum of what is there at once is the peak.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
+from qtquant_app.core.dtypes import ITEM_BITS
 from qtquant_app.core.plan import OutFile
 from qtquant_app.core.scheme import Scheme
-from qtquant_app.engine.layout import Decision
+from qtquant_app.engine.layout import Decision, alike
 from qtquant_app.formats.base import Format
 from qtquant_app.quant.chunk import row_bytes
+
+if TYPE_CHECKING:
+    from qtquant_app.engine.cost import Cut
 
 RUN = 10 << 20
 """Threads, files and what the allocator keeps back, measured; a margin of a few per cent with it."""
 
 _ROW = 28
 """Bytes of a row's error sums: three float64 and a float32."""
-_ROW_LIST = 40
-"""Bytes of a float in a list, as sums are added up: the object, as Python's allocator rounds it, and its place."""
+_SUMS = 3 << 20
+"""Of the exact sums over a tensor, and what adding a chunk's rows takes for a moment."""
+HELD_BYTES = 4 << 20
+"""Scales and zero points wait until there are so many, or the tensor ends."""
 _GROWTH = 1900
 """Bytes that a run comes to hold for each source tensor: the checkpoint opened again, places, errors."""
 _TASK = 900
@@ -33,80 +38,54 @@ _RECORD, _RECORD_STORED = 850, 160
 _TILE = 2048
 
 
-@dataclass(frozen=True, slots=True)
-class Small:
-    """What stays of one tensor besides its codes: bytes of scales, of zero points as numbers and as stored, and its rows."""
-
-    scale: int
-    zero: int
-    stored_zero: int
-    rows: int
-
-    @property
-    def kept(self) -> int:
-        """What its chunks leave behind."""
-        return self.scale + self.zero + _ROW * self.rows
-
-    @property
-    def gathered(self) -> int:
-        """The peak as its chunks are put together and encoded."""
-        sums = (_ROW + _ROW_LIST) * self.rows
-        return self.kept + self.scale + self.zero + max(sums, self.zero + 2 * self.stored_zero)
-
-    def verified(self, whole: bool) -> int:
-        """The peak as it is read back and its errors are summed, of all rows or of a chunk."""
-        sums = (2 * _ROW + _ROW_LIST) * self.rows if whole else 0
-        return self.scale + max(2 * self.stored_zero + 2 * self.zero, self.zero + sums)
+def parameters_peak(decisions: Iterable[Decision], format: Format, cut: Cut) -> int:
+    """The most that scales, zero points and sums take while they are put together to be written."""
+    return max((_gathered(d, format, cut) for d in decisions if d.scheme is not None), default=0) + _SUMS
 
 
-def small_of(decision: Decision, format: Format) -> Small:
-    """What stays of a tensor that is quantized."""
+def _gathered(decision: Decision, format: Format, cut: Cut) -> int:
+    """Parts of at least HELD_BYTES are put together from pieces, encoded and written."""
     tensor, scheme = decision.tensor, decision.scheme
     assert scheme is not None
-    stored = {part.role: part.nbytes for part in format.stored(tensor, scheme)}
-    groups = 1 if scheme.strategy == "tensor" else tensor.shape[0] * scheme.groups(tensor.shape[1])
-    zero = 0 if scheme.symmetric else groups
-    return Small(stored["scale"], zero, stored.get("zero", 0), tensor.shape[0])
+    scale, zero = _row_parameters(decision)
+    rows = cut.rows(tensor.nbytes // tensor.shape[0])
+    whole = HELD_BYTES // (scale + zero) + rows + format.rows_together(scheme)
+    return min(tensor.shape[0], whole) * (2 * scale + 6 * zero)
 
 
-def parameters_peak(decisions: Iterable[Decision], format: Format, verify: str) -> int:
-    """The most that scales, zero points and row sums take at once."""
-    left = before = quantizing = verifying = 0
-    for decision in decisions:
-        if decision.scheme is None:
-            continue
-        small = small_of(decision, format)
-        quantizing = max(quantizing, small.gathered)
-        verifying = max(verifying, small.verified(verify == "full") + before)
-        before, left = small.scale + small.zero, max(left, small.kept)
-    # About half of what the threads allocated in pieces stays with the allocator as verification asks for whole arrays.
-    return max(quantizing, 0 if verify == "none" else verifying + left // 2) * 33 // 32
+def _row_parameters(decision: Decision) -> tuple[int, int]:
+    """Bytes of the scales of a row, and of its zero points as numbers."""
+    tensor, scheme = decision.tensor, decision.scheme
+    assert scheme is not None
+    groups = 1 if scheme.strategy == "tensor" else scheme.groups(tensor.shape[1])
+    return groups * (ITEM_BITS[tensor.dtype] // 8), 0 if scheme.symmetric else groups
 
 
-def threads_peak(
-    decisions: Iterable[Decision], format: Format, threads: int, rows_of: Callable[[int], int], kept: int, verify: str
-) -> int:
-    """The most that `threads` take for chunks: `rows_of` a row's bytes of what is quantized, `kept` bytes of the rest."""
+def threads_peak(decisions: Iterable[Decision], format: Format, cut: Cut, verify: str) -> int:
+    """The most that threads take for their chunks: those of the reader and of the kernels, and what is made of them."""
     source, made, read = Counter[int](), Counter[int](), Counter[int]()
     scratch = pieces = 0
-    for tensor, scheme in ((d.tensor, d.scheme) for d in decisions):
+    for decision, many in alike(decisions):
+        tensor, scheme = decision.tensor, decision.scheme
         if scheme is None:
-            chunk, count = min(kept, tensor.nbytes), -(-tensor.nbytes // kept)
+            chunk, count = min(cut.kept, tensor.nbytes), many * -(-tensor.nbytes // cut.kept)
             source[chunk] += count
             read[chunk] += count
             continue
         row, columns = tensor.nbytes // tensor.shape[0], tensor.shape[1]
-        rows = min(rows_of(row), tensor.shape[0])
-        count = -(-tensor.shape[0] // rows)
+        rows = min(cut.rows(row), tensor.shape[0])
+        count = many * -(-tensor.shape[0] // rows)
         packed = row_bytes(columns, scheme.bits, format.align)
         codes = next(part.nbytes for part in format.stored(tensor, scheme) if part.role == "codes") // tensor.shape[0]
         copies = (scheme.activations == "int8") + (codes != packed)
+        scale, zero = _row_parameters(decision)
         source[rows * row] += count
         made[rows * (packed + copies * codes)] += count
-        read[rows * (codes + packed * (scheme.activations == "int8"))] += count
+        together = rows + 2 * format.rows_together(scheme)
+        read[rows * (codes + packed * (scheme.activations == "int8") + scale) + 5 * together * zero] += count
         scratch = max(scratch, _scratch(scheme, columns))
-        groups = 1 if scheme.strategy == "tensor" else scheme.groups(columns)
-        pieces = max(pieces, rows * (groups * (row // columns + 1) + _ROW))
+        pieces = max(pieces, rows * (scale + zero + _ROW))
+    threads = cut.threads
     buffers = _largest(source, threads) + _largest(made, threads) + (_largest(read, threads) if verify != "none" else 0)
     return buffers + threads * scratch + 2 * min(threads, source.total()) * pieces
 

@@ -18,6 +18,8 @@ from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.cost import Verify, estimate
 from qtquant_app.engine.device import default_threads, resolve
+from qtquant_app.engine.finite import NonFiniteCounts, unlooked, without
+from qtquant_app.engine.garbage import uncollected
 from qtquant_app.engine.layout import INDEX, Decision, index_text, lay_out
 from qtquant_app.engine.rules import Choice, choose, contradiction
 from qtquant_app.engine.speeds import Speeds, seconds_of
@@ -27,6 +29,7 @@ from qtquant_app.quant.methods import check as check_method
 LOW_COVERAGE_PERCENT = 90.0
 
 
+@uncollected()
 def make_plan(
     checkpoint: Checkpoint,
     recipe: Recipe,
@@ -37,21 +40,26 @@ def make_plan(
     seed: int = 0,
     verify: Verify = "full",
     speeds: Speeds | None = None,
+    max_device_memory: int | None = None,
+    non_finite: NonFiniteCounts | None = None,
 ) -> Plan:
     """What a run would do, exactly. `output`, where given, is checked for free disk space.
 
     `peak_ram_bytes` and `seconds_estimate` are for a run that this process carries out next and verifies as `verify` says, the
     latter at `speeds` (see `engine.probe`), or else at those of a usual machine. All else depends on none of these.
+    `non_finite` is what `engine.finite.check_finite` found, for a recipe that keeps such tensors as they are.
 
     Raises PlanError where the recipe cannot be carried out, UsageError where it names what does not exist.
     """
     _check_source(checkpoint)
     format, resolved = find(recipe.format), resolve(device)
     choices = choose(checkpoint, recipe)
+    if recipe.nonfinite == "keep" and non_finite:
+        choices = without(non_finite, checkpoint.tensors, choices)
     decisions = [Decision(tensor, c.scheme) for tensor, c in zip(checkpoint.tensors, choices, strict=True)]
     _check(decisions, choices, format, recipe)
     files = lay_out(decisions, format)
-    tensors = _tensor_plans(decisions, choices, files)
+    tensors = _tensor_plans(decisions, choices, checkpoint.modules, files)
     _check_any(tensors, checkpoint)
     texts = _texts(checkpoint, format, tensors, files)
     copied = {name: (checkpoint.root / name).stat().st_size for name in checkpoint.carried_files}
@@ -59,8 +67,10 @@ def make_plan(
     disk = output_bytes + sum(copied.values())
     if output is not None:
         check_disk(Path(output), disk)
-    warnings = (*format.warnings(checkpoint, tensors), *_coverage_warnings(tensors))
-    cost = estimate(decisions, files, format, resolved, max_memory, verify=verify)  # last: it looks at this process
+    warnings = (*format.warnings(checkpoint, tensors), *_coverage_warnings(tensors), *unlooked(recipe, non_finite))
+    cost = estimate(  # last: it looks at this process
+        decisions, files, format, resolved, max_memory, verify=verify, max_device_memory=max_device_memory
+    )
     seconds = seconds_of(decisions, files, sum(copied.values()), default_threads(), verify, speeds)
     return Plan(
         source=str(checkpoint.path),
@@ -83,6 +93,7 @@ def make_plan(
         device=resolved,
         max_memory=max_memory,
         seed=seed,
+        max_device_memory=max_device_memory,
     )
 
 
@@ -138,17 +149,18 @@ def _check_any(tensors: Sequence[TensorPlan], checkpoint: Checkpoint) -> None:
 
 
 def _tensor_plans(
-    decisions: Sequence[Decision], choices: Sequence[Choice], files: Sequence[OutFile]
+    decisions: Sequence[Decision], choices: Sequence[Choice], modules: Sequence[str], files: Sequence[OutFile]
 ) -> tuple[TensorPlan, ...]:
     sizes: dict[str, int] = {}
     for file in files:
         for out in file.tensors:
             sizes[out.source] = sizes.get(out.source, 0) + out.nbytes
+    kinds = {kind: kind.value for kind in Kind}
     return tuple(
         TensorPlan(
             name=d.tensor.name,
-            module=d.tensor.module,
-            kind=d.tensor.kind.value,
+            module=module,
+            kind=kinds[d.tensor.kind],
             dtype=d.tensor.dtype,
             shape=d.tensor.shape,
             action="keep" if d.scheme is None else "quantize",
@@ -158,7 +170,7 @@ def _tensor_plans(
             source_bytes=d.tensor.nbytes,
             rule=choice.rule,
         )
-        for d, choice in zip(decisions, choices, strict=True)
+        for d, choice, module in zip(decisions, choices, modules, strict=True)
     )
 
 

@@ -14,7 +14,6 @@ from qtquant_app.core.events import ChunkDone, Event
 from qtquant_app.core.matrix import Matrix
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.core.view import MAX_CELLS, View
-from qtquant_app.engine.cost import chunk_rows
 from qtquant_app.engine.look import Positions, cell_size, every, read_rows
 from qtquant_app.engine.pipeline import ordered
 from qtquant_app.engine.tensor_work import located
@@ -79,7 +78,7 @@ class Work:
         if self.sampled:
             step = max(1, _SAMPLE_CHUNK // row_bytes)
         else:
-            limit = chunk_rows(row_bytes, tools.device, tools.max_memory)
+            limit = tools.cut.rows(row_bytes)
             step = max(1, limit // self.rows_per_cell) * self.rows_per_cell
         return (self.rows[start : start + step] for start in range(0, len(self.rows), step))
 

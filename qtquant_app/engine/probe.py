@@ -27,7 +27,7 @@ from qtquant_app.engine.layout import Decision, by_source, header_of, lay_out
 from qtquant_app.engine.output import OutputFolder
 from qtquant_app.engine.pipeline import ordered
 from qtquant_app.engine.speeds import Speeds, seconds_of, usual, work_label
-from qtquant_app.engine.tensor_work import Piece, gather, keep_pieces, quantize_pieces, write_parameters
+from qtquant_app.engine.tensor_work import Gathering, keep_pieces, quantize_pieces
 from qtquant_app.engine.tools import Tools, open_tools
 from qtquant_app.engine.verify import compare_with_source
 from qtquant_app.formats import Format, find
@@ -146,7 +146,7 @@ def _chunk(tensor: TensorInfo, scheme: Scheme | None, plan: Plan, at: int) -> Te
         size = min(CHUNK_BYTES, tensor.nbytes - start)
         return replace(tensor, dtype="U8", shape=(size,), offset=tensor.offset + start, nbytes=size)
     row = tensor.nbytes // tensor.shape[0]
-    step = chunk_rows(row, plan.device, plan.max_memory)
+    step = chunk_rows(row, plan.device)
     first = at // row // step * step
     rows = min(step, tensor.shape[0] - first)
     shape = (rows, tensor.shape[1])
@@ -170,7 +170,7 @@ def _measured(
     try:
         for file in files:
             out.allocate(file, header_of(file.tensors, format.header_metadata))
-        with open_tools(small, format, plan.device, threads, plan.max_memory) as tools:
+        with open_tools(small, format, plan.device, threads) as tools:
             started = perf_counter()
             errors = yield from _quantized(tools, out, planned, kind)
             between = perf_counter()
@@ -191,15 +191,16 @@ def _quantized(
 ) -> Generator[Event, None, dict[str, ErrorSums]]:
     places, errors = by_source(plan.files), {}
     work = (task for part in kind.parts for task in _tasks(tools, out, part, kind.scheme, places[part.name]))
-    collected: list[Piece] = []
+    gathering: Gathering | None = None
     for piece in ordered(tools.pool, tools.window, work):
-        collected.append(piece)
         yield ChunkDone(piece.tensor.name, piece.bytes)
-        if piece.last and kind.scheme is not None:
-            parameters, sums = gather(collected, kind.scheme, piece.tensor.shape[1])
-            write_parameters(tools, out, piece.tensor, kind.scheme, places[piece.tensor.name], parameters)
-            errors[piece.tensor.name] = sums
-        collected = [] if piece.last else collected
+        if kind.scheme is None:
+            continue
+        gathering = gathering or Gathering(tools, out, piece.tensor, kind.scheme, places[piece.tensor.name])
+        gathering.take(piece)
+        gathering.write()
+        if piece.last:
+            errors[piece.tensor.name], gathering = gathering.errors(), None
     return errors
 
 

@@ -6,14 +6,14 @@ Cancel it with `close()`; pause it by not asking for the next event. Whatever st
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
 from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
-from qtquant_app.core.errors import PlanError, QtQuantError, SourceError, WriteError
+from qtquant_app.core.errors import QtQuantError, SourceError, WriteError
 from qtquant_app.core.events import (
     ChunkDone,
     Event,
@@ -26,18 +26,23 @@ from qtquant_app.core.events import (
     Warned,
 )
 from qtquant_app.core.plan import OutFile, Plan, RunOptions, TensorPlan
-from qtquant_app.core.report import Coverage, ErrorSums, Forecast, RunReport, TensorReport
+from qtquant_app.core.quantities import plural
+from qtquant_app.core.recipe import NonFinitePolicy
+from qtquant_app.core.report import Coverage, ErrorSums, Forecast, RunReport, Shortages, TensorReport
+from qtquant_app.engine.claim import Claim, claimed
 from qtquant_app.engine.commit import Committer, sha256_of
-from qtquant_app.engine.cost import estimate
-from qtquant_app.engine.journal import Journal, Past, read_journal
+from qtquant_app.engine.cost import Cut, fitting
+from qtquant_app.engine.faults import DISK_FULL
+from qtquant_app.engine.journal import Past
 from qtquant_app.engine.layout import Decision, by_source, header_of
 from qtquant_app.engine.memory import device_peak_bytes, give_back, peak_bytes, watch_device
-from qtquant_app.engine.output import RECORD, OutputFolder, check_output, partial_of
+from qtquant_app.engine.output import RECORD, OutputFolder
 from qtquant_app.engine.pipeline import ordered
-from qtquant_app.engine.planner import check_disk, linear_coverage
+from qtquant_app.engine.planner import linear_coverage
 from qtquant_app.engine.record import record_bytes
+from qtquant_app.engine.room import Room
 from qtquant_app.engine.source import open_checkpoint
-from qtquant_app.engine.tensor_work import Piece, Places, gather, keep_pieces, quantize_pieces, write_parameters
+from qtquant_app.engine.tensor_work import Gathering, Piece, Places, keep_pieces, quantize_pieces
 from qtquant_app.engine.tools import Tools, open_tools
 from qtquant_app.engine.verify import compare_with_source
 from qtquant_app.formats import find
@@ -62,29 +67,34 @@ def run(plan: Plan, options: RunOptions) -> Generator[Event, None, RunReport]:
 
 def _run(plan: Plan, options: RunOptions) -> Generator[Event, None, RunReport]:
     started = monotonic()
-    predicted = _forecast(plan, options)
+    cut, predicted = _fitted(plan, options)
     output = Path(options.output)
     checkpoint = reopen(plan)
-    check_output(output, resume=options.resume, overwrite=options.overwrite)
-    past = _past(plan, output, options)
-    check_disk(output, plan.disk_bytes - _already_there(output) if past else plan.disk_bytes)
-    state, out = _State(plan, checkpoint, past), OutputFolder(output)
-    committer = Committer(out, _begin(state, out))
-    watch_device(plan.device)
-    try:
-        with open_tools(checkpoint, find(plan.format), plan.device, options.threads, plan.max_memory) as tools:
-            yield from _quantize(state, out, tools, committer, options)
-            give_back()
-            yield StageChanged("write" if options.verify == "none" else "verify")
-            if options.verify != "none":
-                # Verification reads while the last files are still being hashed.
-                yield from compare_with_source(tools, out.partial, plan, state.errors, quick=options.verify == "quick")
-        yield from _written(state, committer, wait=True)
-    finally:
-        out.close()
-        committer.close()
-    yield StageChanged("finish")
-    yield from _finish(state, out, options)
+    with claimed(plan, checkpoint, options) as claim:
+        state, out = _State(plan, checkpoint, claim.past), claim.out
+        claim.begin()
+        _restore(state)
+        committer = Committer(out, claim.journal)
+        watch_device(plan.device)
+        try:
+            ceiling = plan.max_device_memory
+            with open_tools(checkpoint, find(plan.format), plan.device, cut=cut, max_device_memory=ceiling) as tools:
+                yield from claim.warnings
+                yield from _quantize(state, out, tools, committer, options)
+                give_back()
+                yield StageChanged("write" if options.verify == "none" else "verify")
+                if options.verify != "none":
+                    # Verification reads while the last files are still being hashed.
+                    quick = options.verify == "quick"
+                    yield from compare_with_source(tools, out.partial, plan, state.errors, quick=quick)
+                state.shortages = tools.shortages()
+            yield from _written(state, out, committer, wait=True)
+        finally:
+            out.close()
+            committer.close()
+        yield StageChanged("finish")
+        claim.check_source()
+        yield from _finish(state, claim, options)
     return _report(state, output, options, predicted, monotonic() - started)
 
 
@@ -97,6 +107,7 @@ class _State:
     past: Past | None
     errors: dict[str, ErrorSums] = field(default_factory=dict)
     sha256: dict[str, str] = field(default_factory=dict)
+    shortages: Shortages = field(default_factory=Shortages)
 
     @property
     def done(self) -> Mapping[str, ErrorSums | None]:
@@ -113,36 +124,6 @@ def reopen(plan: Plan) -> Checkpoint:
     return checkpoint
 
 
-def _past(plan: Plan, output: Path, options: RunOptions) -> Past | None:
-    partial = partial_of(output)
-    if not options.resume or not partial.exists():
-        return None
-    past = read_journal(partial)
-    if past.digest and past.digest != plan.digest:
-        raise PlanError(
-            f"{partial} holds an unfinished run of another plan: the source, the scheme or the format differs",
-            hint="ask for what that run was asked for, or start again with --overwrite",
-            code="other-plan",
-        )
-    return past if past.digest else None
-
-
-def _already_there(output: Path) -> int:
-    return sum(path.stat().st_size for path in partial_of(output).iterdir() if path.is_file())
-
-
-def _begin(state: _State, out: OutputFolder) -> Journal:
-    """The journal of a new run, or of the one that is gone on with."""
-    journal = Journal(out.partial)
-    if state.past is None:
-        out.create()
-        journal.start(state.plan.digest)
-    else:
-        journal.resume()
-    _restore(state)
-    return journal
-
-
 def _quantize(
     state: _State, out: OutputFolder, tools: Tools, committer: Committer, options: RunOptions
 ) -> Generator[Event, None, None]:
@@ -153,7 +134,7 @@ def _quantize(
     for warning in state.plan.warnings:
         yield Warned(warning.code, warning.text)
     yield StageChanged("quantize")
-    _allocate(state, out)
+    yield from _allocate(state, out)
     yield from _tensors(state, out, tools, committer)
 
 
@@ -165,47 +146,81 @@ def _restore(state: _State) -> None:
         state.sha256.update(state.past.shards)
 
 
-def _allocate(state: _State, out: OutputFolder) -> None:
+def _allocate(state: _State, out: OutputFolder) -> Generator[Event, None, None]:
     """Gives every file still to write its size and its header.
 
     A header is written again on resume: a crash may have come between the one and the other.
     """
-    metadata = find(state.plan.format).header_metadata
+    metadata, room = find(state.plan.format).header_metadata, Room(out.output.parent)
     for file in state.plan.files:
         path, header = out.partial / file.name, header_of(file.tensors, metadata)
         if state.past is not None and path.exists() and path.stat().st_size == file.nbytes:
             if file.name not in state.sha256:
-                out.write(file.name, 0, header)
+                yield from room.needed(partial(out.write, file.name, 0, header))
         elif any(tensor.source in state.done for tensor in file.tensors):
             raise WriteError(
                 f"{path} is not as the journal left it", hint="start again with --overwrite", code="journal"
             )
         else:
-            out.allocate(file, header)
+            yield from room.needed(partial(out.allocate, file, header))
+    yield from room.needed(out.sync_names)
 
 
 def _tensors(state: _State, out: OutputFolder, tools: Tools, committer: Committer) -> Generator[Event, None, None]:
     """Quantizes or keeps every tensor still to do, in the order of the files."""
     places, planned = by_source(state.plan.files), {t.name: t for t in state.plan.tensors}
     todo = [t for t in state.checkpoint.tensors if t.name in places and t.name not in state.done]
-    left = _left(state.plan.files, state.done)
+    left, room = _left(state.plan.files, state.done), Room(out.output.parent)
     for file in [name for name, count in left.items() if not count and name not in state.sha256]:
-        committer.shard_done(file)
-    collected: list[Piece] = []
-    for piece in ordered(tools.pool, tools.window, _pieces(tools, out, todo, places, planned)):
-        collected.append(piece)
-        yield ChunkDone(piece.tensor.name, piece.bytes)
+        yield from room.needed(partial(committer.shard_done, file), committer.retry)
+    tasks = (
+        partial(_attempt, task) for task in _pieces(tools, out, todo, places, planned, state.plan.recipe.nonfinite)
+    )
+    gathering: Gathering | None = None
+    for found in ordered(tools.pool, tools.window, tasks):
+        piece = (
+            found if isinstance(found, Piece) else (yield from room.awaited(found.error, partial(_again, tools, found)))
+        )
+        tensor, plan = piece.tensor, planned[piece.tensor.name]
+        yield ChunkDone(tensor.name, piece.bytes)
+        yield from tools.warnings()
+        if plan.scheme is not None:
+            gathering = gathering or Gathering(tools, out, tensor, plan.scheme, places[tensor.name])
+            gathering.take(piece)
+            yield from room.needed(gathering.write)
         if not piece.last:
             continue
-        tensor, plan = piece.tensor, planned[piece.tensor.name]
+        yield from _complete(state, plan, gathering)
+        gathering = None
         file = next(iter(places[tensor.name].values()))[0].name
-        yield _complete(state, out, tools, tensor, plan, places[tensor.name], collected)
-        committer.tensor_done(file, tensor.name, state.errors.get(tensor.name))
-        collected = []
+        done = partial(committer.tensor_done, file, tensor.name, state.errors.get(tensor.name))
+        yield from room.needed(done, committer.retry)
         left[file] -= 1
         if not left[file]:
-            committer.shard_done(file)
-        yield from _written(state, committer)
+            yield from room.needed(partial(committer.shard_done, file), committer.retry)
+        yield from _written(state, out, committer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Full:
+    """Work that found the disk full."""
+
+    task: Callable[[], Piece]
+    error: WriteError
+
+
+def _attempt(task: Callable[[], Piece]) -> Piece | _Full:
+    try:
+        return task()
+    except WriteError as error:
+        if error.code != DISK_FULL:
+            raise
+        return _Full(task, error)
+
+
+def _again(tools: Tools, found: _Full) -> Piece:
+    """Does the work once more, in the pool: its threads have the buffers for it."""
+    return tools.pool.submit(found.task).result()
 
 
 def _left(files: tuple[OutFile, ...], done: Mapping[str, object]) -> dict[str, int]:
@@ -219,54 +234,58 @@ def _pieces(
     todo: list[TensorInfo],
     places: Mapping[str, Places],
     planned: Mapping[str, TensorPlan],
+    policy: NonFinitePolicy,
 ) -> Iterator[Callable[[], Piece]]:
     for tensor in todo:
         scheme = planned[tensor.name].scheme
         if scheme is None:
             yield from keep_pieces(tools, out, tensor, places[tensor.name])
         else:
-            yield from quantize_pieces(tools, out, tensor, scheme, places[tensor.name])
+            yield from quantize_pieces(tools, out, tensor, scheme, places[tensor.name], policy)
 
 
-def _complete(
-    state: _State,
-    out: OutputFolder,
-    tools: Tools,
-    tensor: TensorInfo,
-    plan: TensorPlan,
-    places: Places,
-    pieces: list[Piece],
-) -> Event:
-    if plan.scheme is None:
-        return TensorKept(tensor.name, plan.bytes)
-    parameters, errors = gather(pieces, plan.scheme, tensor.shape[1])
-    write_parameters(tools, out, tensor, plan.scheme, places, parameters)
-    state.errors[tensor.name] = errors
-    return TensorDone(TensorReport(tensor.name, plan.scheme, plan.bytes, errors))
+def _complete(state: _State, plan: TensorPlan, gathering: Gathering | None) -> Iterator[Event]:
+    if plan.scheme is None or gathering is None:
+        yield TensorKept(plan.name, plan.bytes)
+        return
+    errors = state.errors[plan.name] = gathering.errors()
+    if errors.repaired:
+        weights = plural(errors.repaired, "weight")
+        yield Warned("repaired", f"{plan.name}: {weights} not finite in the source, replaced")
+    yield TensorDone(TensorReport(plan.name, plan.scheme, plan.bytes, errors))
 
 
-def _written(state: _State, committer: Committer, *, wait: bool = False) -> Generator[Event, None, None]:
-    sizes = {file.name: file.nbytes for file in state.plan.files}
-    for file, digest in committer.finished_shards(wait=wait):
-        state.sha256[file] = digest
-        yield ShardWritten(file, sizes[file], digest)
+def _written(
+    state: _State, out: OutputFolder, committer: Committer, *, wait: bool = False
+) -> Generator[Event, None, None]:
+    sizes, room = {file.name: file.nbytes for file in state.plan.files}, Room(out.output.parent)
+    while True:
+        try:
+            for file, digest in committer.finished_shards(wait=wait):
+                state.sha256[file] = digest
+                yield ShardWritten(file, sizes[file], digest)
+            return
+        except WriteError as error:
+            if error.code != DISK_FULL:
+                raise
+            full = error
+        yield from room.awaited(full, committer.retry)
 
 
-def _finish(state: _State, out: OutputFolder, options: RunOptions) -> Generator[Event, None, None]:
+def _finish(state: _State, claim: Claim, options: RunOptions) -> Generator[Event, None, None]:
     """Config, index and what is carried over come last, then the record, then the rename."""
+    out = claim.out
+    room = Room(out.output.parent)
     for name, size in state.plan.copied.items():
-        target = out.partial / name
-        target.parent.mkdir(exist_ok=True)
-        shutil.copyfile(state.checkpoint.root / name, target)
-        out.sync(name)
-        state.sha256[name] = sha256_of(target)
+        yield from room.needed(partial(out.copy, state.checkpoint.root / name, name))
+        state.sha256[name] = sha256_of(out.partial / name)
         yield FileTransferred(name, size)
     for name, text in state.plan.texts.items():
-        out.write_whole(name, text.encode())
+        yield from room.needed(partial(out.write_whole, name, text.encode()))
         state.sha256[name] = sha256_of(out.partial / name)
     record = record_bytes(state.plan, _tensor_reports(state), state.sha256, options.verify)
-    out.write_whole(RECORD, record)
-    out.publish()
+    yield from room.needed(partial(out.write_whole, RECORD, record))
+    yield from claim.publish()
 
 
 def _tensor_reports(state: _State) -> list[TensorReport]:
@@ -298,14 +317,21 @@ def _report(state: _State, output: Path, options: RunOptions, predicted: Forecas
         disk_bytes=written + sum((output / name).stat().st_size for name in plan.copied),
         peak_device_bytes=device_peak_bytes(plan.device),
         predicted=predicted,
+        max_memory=plan.max_memory,
+        max_device_memory=plan.max_device_memory,
+        shortages=state.shortages,
     )
 
 
-def _forecast(plan: Plan, options: RunOptions) -> Forecast:
-    """What the plan says; of main memory as of now, and for these options: a window may have grown since the plan was made."""
+def _fitted(plan: Plan, options: RunOptions) -> tuple[Cut, Forecast]:
+    """How the run is cut to stay below its ceilings, and what is to be expected of it.
+
+    Both as of now and for these options: a window may have grown since the plan was made. Raises PlanError where a ceiling is
+    too low.
+    """
     tensors = [TensorInfo(t.name, t.dtype, t.shape, "", 0, t.source_bytes) for t in plan.tensors]
     decisions = [Decision(tensor, t.scheme) for tensor, t in zip(tensors, plan.tensors, strict=True)]
-    cost = estimate(
+    cut, cost = fitting(
         decisions,
         plan.files,
         find(plan.format),
@@ -313,5 +339,6 @@ def _forecast(plan: Plan, options: RunOptions) -> Forecast:
         plan.max_memory,
         verify=options.verify,
         threads=options.threads,
+        max_device_memory=plan.max_device_memory,
     )
-    return Forecast(plan.output_bytes, plan.disk_bytes, cost.ram, cost.device, plan.seconds_estimate)
+    return cut, Forecast(plan.output_bytes, plan.disk_bytes, cost.ram, cost.device, plan.seconds_estimate)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
 from qtquant_app.core.errors import SourceError
 from qtquant_app.core.matrix import Matrix
+from qtquant_app.engine import filesystem
 from qtquant_app.formats.base import raw_dtype
 from qtquant_app.quant.stored import worked
 
@@ -56,10 +57,9 @@ class RangeReader:
     def _fill(self, buffer: NDArray[np.uint8], file: str, offset: int, nbytes: int) -> NDArray[np.uint8]:
         try:
             handle = self._handle(file)
-            handle.seek(offset)
             view, done = memoryview(cast("Buffer", buffer)), 0
             while done < nbytes:
-                got = handle.readinto(view[done:nbytes])
+                got = filesystem.read_into(handle, offset + done, view[done:nbytes])
                 if not got:
                     raise SourceError(f"{file} ends before byte {offset + nbytes}", hint="fetch it again", code="read")
                 done += got
@@ -74,7 +74,7 @@ class RangeReader:
         if handles is None:
             handles = self._local.handles = {}
         if file not in handles:
-            handles[file] = io.FileIO(self._root / file)
+            handles[file] = filesystem.open_for_reading(self._root / file)
             with self._lock:
                 self._open.append(handles[file])
         return handles[file]
@@ -84,6 +84,7 @@ class RangeReader:
         if buffers is None:
             buffers = self._local.buffers = {}
         if slot not in buffers or buffers[slot].size < nbytes:
+            buffers.pop(slot, None)  # before the larger one is there
             buffers[slot] = np.empty(nbytes, np.uint8)
         return buffers[slot]
 

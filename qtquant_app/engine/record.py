@@ -11,11 +11,15 @@ from typing import Any, TypeVar
 
 from qtquant_app import __version__
 from qtquant_app.core.errors import VerifyError
+from qtquant_app.core.json_text import parse_json
 from qtquant_app.core.plan import OutFile, Plan, file_outline_json, out_tensor_json, tensor_json
 from qtquant_app.core.report import TensorReport
-from qtquant_app.engine.output import RECORD
+from qtquant_app.engine.foreign_files import read_bounded
+from qtquant_app.engine.output import PARTIAL, RECORD, REPLACED, partial_of
 
 _PACKAGES = ("numpy", "numba", "torch")
+
+_MAX_BYTES = 500_000_000
 
 T = TypeVar("T")
 
@@ -39,7 +43,7 @@ def record_bytes(plan: Plan, tensors: Sequence[TensorReport], sha256: Mapping[st
         "files": _Described(plan.files, _file_json),
     }
     described["source"] = described["label"] = Path(plan.source).name
-    for key in ("texts", "max_memory", "peak_ram_bytes", "peak_device_bytes", "seconds_estimate"):
+    for key in ("texts", "max_memory", "max_device_memory", "peak_ram_bytes", "peak_device_bytes", "seconds_estimate"):
         described.pop(key)
     record: dict[str, Any] = {
         "qtquant": __version__,
@@ -70,15 +74,27 @@ def _file_json(file: OutFile) -> dict[str, Any]:
 
 def read_record(folder: Path) -> dict[str, Any]:
     """The record of a result. Raises VerifyError where the folder has none that can be read."""
+    if folder.resolve().name.endswith(PARTIAL):
+        raise VerifyError(
+            f"{folder} is an unfinished run",
+            hint="finish it: give the same command again with --resume",
+            code="unfinished",
+        )
     try:
-        record = json.loads((folder / RECORD).read_bytes())
+        record = parse_json(read_bounded(folder / RECORD, _MAX_BYTES))
     except FileNotFoundError:
+        if (partial_of(folder) / REPLACED / RECORD).is_file():
+            raise VerifyError(
+                f"{folder} was being replaced when the run was stopped: the old result and the new are in {partial_of(folder)}",
+                hint="go on: give the same command again with --resume",
+                code="unfinished",
+            ) from None
         raise VerifyError(
             f"{folder} has no {RECORD}, so it is no finished result of QtQuant",
             hint="give the folder that `qtquant quantize -o` wrote",
             code="no-record",
         ) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise VerifyError(f"{folder / RECORD} cannot be read: {error}", code="record") from None
     if not isinstance(record, dict) or not isinstance(record.get("plan"), dict):
         raise VerifyError(f"{folder / RECORD} holds no plan", code="record")

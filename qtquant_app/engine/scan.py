@@ -5,9 +5,7 @@ The errors are sums of the same rows that a preview and a run add up, so that al
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from qtquant_app.core.checkpoint import Checkpoint
@@ -16,6 +14,7 @@ from qtquant_app.core.scan import DEFAULT_SCHEMES, ScanReport, TensorScan
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.device import resolve
 from qtquant_app.engine.file_marks import FileMarks
+from qtquant_app.engine.garbage import uncollected
 from qtquant_app.engine.scan_cache import ScanCache, content_key, file_of
 from qtquant_app.engine.scan_passes import steps
 from qtquant_app.engine.scan_subject import Sizes, Subject
@@ -43,7 +42,7 @@ def scan(
     resolved, holder = resolve(device), find(format or _FORMAT)
     with ScanCache(file_of(cache)) as store:
         marks = FileMarks(checkpoint.root)
-        with _uncollected():
+        with uncollected():
             subjects = _subjects(checkpoint, schemes, format)
             _recall(subjects, store, marks, resolved)
             found = {subject.tensor.name: subject.scan() for subject in subjects if subject.complete}
@@ -72,7 +71,7 @@ def cached_scan(
     file = file_of(cache)
     if file is None or not file.is_file():
         return None
-    with ScanCache(file) as store, _uncollected():
+    with ScanCache(file) as store, uncollected():
         tensors = _recalled(checkpoint, schemes, format, store, resolve(device))
     return ScanReport(checkpoint.label, format, schemes, tensors, len(tensors)) if tensors is not None else None
 
@@ -90,24 +89,6 @@ def _recalled(
     while subjects:
         found.append(subjects.pop().scan())  # let go one by one: all at once would hold every thread for 0.1 s
     return tuple(found)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Pauses the search for garbage: it would look through a hundred thousand new values again and again, and find none.
-
-    Freezing and thawing makes them old without a look at each: the first search afterwards would hold every thread for 0.2 s.
-    """
-    paused = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if paused:
-            if not gc.get_freeze_count():
-                gc.freeze()
-                gc.unfreeze()
-            gc.enable()
 
 
 def _subjects(checkpoint: Checkpoint, schemes: Sequence[Scheme], format: str) -> list[Subject]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+from qtquant_app.core.errors import QtQuantError
 from qtquant_app.core.plan import OutFile
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.layout import Decision
@@ -49,14 +50,32 @@ class Speeds:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Speeds:
-        """The inverse of `to_json`. Raises KeyError, TypeError or ValueError where it is none."""
-        passes = [{str(name): float(value) for name, value in data[key].items()} for key in ("quantize", "verify")]
-        return cls(passes[0], passes[1], float(data["sync"]), float(data["hash"]))
+        """The inverse of `to_json`. Raises ValueError where it is none."""
+        try:
+            passes = [
+                {_work(name): _pace(value) for name, value in data[key].items()} for key in ("quantize", "verify")
+            ]
+            return cls(passes[0], passes[1], _pace(data["sync"]), _pace(data["hash"]))
+        except (KeyError, TypeError, AttributeError, OverflowError, QtQuantError) as error:
+            raise ValueError(str(error)) from None
 
     def joined(self, newer: Speeds) -> Speeds:
         """These, and those of `newer` where both have been measured."""
         passes = {**self.quantize, **newer.quantize}, {**self.verify, **newer.verify}
         return Speeds(*passes, newer.sync, newer.hash)
+
+
+def _work(name: str) -> str:
+    """`name`, where it names a kind of work."""
+    _usual_of(name, 1)
+    return name
+
+
+def _pace(value: float) -> float:
+    """Seconds per byte: between the fastest memory and the slowest drive."""
+    if not 0 <= float(value) < 1:
+        raise ValueError(f"{value} is no pace")
+    return float(value)
 
 
 def usual(dtype: str, scheme: Scheme | None, threads: int) -> tuple[float, float]:

@@ -4,25 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qtquant_app.core.checkpoint import TensorInfo
-from qtquant_app.core.errors import SourceError
+from qtquant_app.core.errors import QtQuantError, SourceError
 from qtquant_app.core.events import ChunkDone
 from qtquant_app.core.plan import OutFile, OutTensor, Role
+from qtquant_app.core.recipe import NonFinitePolicy
 from qtquant_app.core.report import ErrorSums
 from qtquant_app.core.scheme import Scheme
-from qtquant_app.engine.cost import CHUNK_BYTES
 from qtquant_app.engine.output import OutputFolder
+from qtquant_app.engine.peak import HELD_BYTES
 from qtquant_app.engine.pipeline import ordered
+from qtquant_app.engine.sparing import working_on
 from qtquant_app.engine.tools import Tools
 from qtquant_app.formats.base import Bytes, Parameters
-from qtquant_app.quant.chunk import Fixed, NonFinite, RowErrors, ScaleOverflow
+from qtquant_app.quant.chunk import (
+    Fixed,
+    NonFinite,
+    QuantizedChunk,
+    Raw,
+    RestoredOverflow,
+    RowErrors,
+    ScaleOverflow,
+    refuse_infinite,
+    repaired,
+)
+from qtquant_app.quant.totals import ErrorTotals
+
+T = TypeVar("T")
 
 Places = dict[Role, tuple[OutFile, OutTensor]]
 
@@ -40,18 +55,25 @@ class Piece:
 
 
 def quantize_pieces(
-    tools: Tools, out: OutputFolder, tensor: TensorInfo, scheme: Scheme, places: Places
+    tools: Tools,
+    out: OutputFolder,
+    tensor: TensorInfo,
+    scheme: Scheme,
+    places: Places,
+    policy: NonFinitePolicy = "refuse",
 ) -> Iterator[Callable[[], Piece]]:
     """The work that quantizes `tensor` into its place, a chunk of rows at a time."""
-    fixed = (yield from _find_fixed(tools, tensor, scheme)) if scheme.strategy == "tensor" else None
+    fixed = (yield from _find_fixed(tools, tensor, scheme, policy)) if scheme.strategy == "tensor" else None
     file, codes = places["codes"]
     for start, stop in tools.spans(tensor):
-        yield partial(_quantize_rows, tools, out, tensor, scheme, file.name, codes, start, stop, fixed)
+        yield partial(_quantize_rows, tools, out, tensor, scheme, file.name, codes, start, stop, fixed, policy)
 
 
-def _find_fixed(tools: Tools, tensor: TensorInfo, scheme: Scheme) -> Generator[Callable[[], Piece], None, Fixed]:
+def _find_fixed(
+    tools: Tools, tensor: TensorInfo, scheme: Scheme, policy: NonFinitePolicy
+) -> Generator[Callable[[], Piece], None, Fixed]:
     """The one scale and zero point of all of `tensor`; hands out work of no bytes, so that it can be stopped at every chunk."""
-    chunks = extremes(tools, tensor)
+    chunks = extremes(tools, tensor, policy)
     while True:
         try:
             next(chunks)
@@ -60,12 +82,15 @@ def _find_fixed(tools: Tools, tensor: TensorInfo, scheme: Scheme) -> Generator[C
         yield partial(Piece, tensor, 0, last=False)
 
 
-def extremes(tools: Tools, tensor: TensorInfo) -> Generator[ChunkDone, None, tuple[float, float]]:
+def extremes(
+    tools: Tools, tensor: TensorInfo, policy: NonFinitePolicy = "refuse"
+) -> Generator[ChunkDone, None, tuple[float, float]]:
     """The smallest and the largest weight of all of `tensor`, a chunk of rows at a time."""
 
     def chunk(start: int, stop: int) -> tuple[int, float, float]:
         with located(tensor, start):
-            found = tools.backend.extremes(tools.reader.rows(tensor, start, stop), tensor.dtype)
+            raw = tools.reader.rows(tensor, start, stop)
+            found, _ = on_finite(raw, tensor.dtype, policy, partial(_extremes, tools, tensor))
         return tensor.nbytes // tensor.shape[0] * (stop - start), *found
 
     low, high = np.inf, -np.inf
@@ -73,6 +98,10 @@ def extremes(tools: Tools, tensor: TensorInfo) -> Generator[ChunkDone, None, tup
         low, high = min(low, lo), max(high, hi)
         yield ChunkDone(tensor.name, nbytes)
     return low, high
+
+
+def _extremes(tools: Tools, tensor: TensorInfo, raw: Raw) -> tuple[float, float]:
+    return tools.backend.extremes(raw, tensor.dtype)
 
 
 def fixed_for(tools: Tools, tensor: TensorInfo, scheme: Scheme, between: tuple[float, float]) -> Fixed:
@@ -91,26 +120,50 @@ def _quantize_rows(
     start: int,
     stop: int,
     fixed: Fixed | None,
+    policy: NonFinitePolicy,
 ) -> Piece:
-    raw = tools.reader.rows(tensor, start, stop)
     with located(tensor, start):
-        chunk = tools.backend.quantize(raw, tensor.dtype, scheme, tools.format.align, fixed)
-    row = codes.nbytes // tensor.shape[0]
-    rows = tools.format.encode_codes(chunk.packed, scheme)[:, :row]  # int8 weights are stored without padding
-    out.write(file, codes.offset + start * row, np.ascontiguousarray(rows))
-    return Piece(tensor, raw.nbytes, stop == tensor.shape[0], chunk.scale, chunk.zero, chunk.errors)
+        raw = tools.reader.rows(tensor, start, stop)
+        nbytes = raw.nbytes
+
+        def quantized(rows: Raw) -> QuantizedChunk:
+            return tools.backend.quantize(rows, tensor.dtype, scheme, tools.format.align, fixed)
+
+        chunk, mended = on_finite(raw, tensor.dtype, policy, quantized)
+        refuse_infinite(tools.backend, chunk, tensor.dtype, scheme, tensor.shape[1])
+        row = codes.nbytes // tensor.shape[0]
+        rows = tools.format.encode_codes(chunk.packed, scheme)[:, :row]  # int8 weights are stored without padding
+        out.write(file, codes.offset + start * row, np.ascontiguousarray(rows))
+    errors = replace(chunk.errors, repaired=mended) if mended else chunk.errors
+    return Piece(tensor, nbytes, stop == tensor.shape[0], chunk.scale, chunk.zero, errors)
+
+
+def on_finite(raw: Raw, dtype: str, policy: NonFinitePolicy, work: Callable[[Raw], T]) -> tuple[T, int]:
+    """`work` on the rows, mended where they are not finite and the policy is to repair; and how many weights were mended.
+
+    Nothing is looked at twice where nothing is wrong: `work` itself says so, by raising NonFinite.
+    """
+    try:
+        return work(raw), 0
+    except NonFinite:
+        if policy != "repair":
+            raise
+    mended, count = repaired(raw, dtype)
+    return work(mended), count
 
 
 @contextmanager
 def located(tensor: TensorInfo, rows: int | NDArray[np.int32]) -> Iterator[None]:
-    """Turns a backend's complaint about a chunk into a sentence about the tensor: `rows` are the chunk's rows, or the
-    first of rows that follow each other."""
+    """Turns whatever goes wrong with a chunk into a sentence about the tensor: `rows` are the chunk's rows, or the first of
+    rows that follow each other."""
+    working_on(tensor.name)
     try:
         yield
     except NonFinite as error:
         raise SourceError(
             f"{tensor.name} holds {error.value} at row {_row(rows, error.row)}, column {error.column}",
-            hint=f"the checkpoint is damaged there; leave the tensor as it is with --ignore {tensor.module}",
+            hint=f"the checkpoint is damaged there; leave the tensor as it is with --ignore {tensor.module}, or with "
+            "--on-nonfinite keep; or mend it with --on-nonfinite repair",
             code="non-finite",
         ) from None
     except ScaleOverflow as error:
@@ -119,47 +172,100 @@ def located(tensor: TensorInfo, rows: int | NDArray[np.int32]) -> Iterator[None]
             hint=f"leave the tensor as it is with --ignore {tensor.module}",
             code="scale-overflow",
         ) from None
+    except RestoredOverflow as error:
+        raise SourceError(
+            f"{tensor.name} has weights in row {_row(rows, error.row)} that would come back as infinity in {tensor.dtype}",
+            hint=f"leave the tensor as it is with --ignore {tensor.module}, or use --asymmetric",
+            code="restored-overflow",
+        ) from None
+    except SourceError as error:
+        if error.code != "read":
+            raise
+        raise SourceError(f"{tensor.name}: {error.message}", hint=error.hint, code=error.code) from None
+    except (QtQuantError, OSError):
+        raise
+    except MemoryError as error:
+        text = f"memory ran out at {tensor.name}"
+        raise QtQuantError(text, hint="close other programs, or give a lower --max-memory", code="memory") from error
+    except Exception as error:
+        said = " ".join(str(error).split()) or "no message"
+        raise QtQuantError(
+            f"{tensor.name}: an unexpected error stopped the work: {type(error).__name__}: {said}",
+            hint="please report it with the details; what is done is kept: go on with --resume",
+            code="internal",
+        ) from error
 
 
 def _row(rows: int | NDArray[np.int32], index: int) -> int:
     return rows + index if isinstance(rows, int) else int(rows[index])
 
 
-def gather(pieces: list[Piece], scheme: Scheme, columns: int) -> tuple[Parameters, ErrorSums]:
-    """The scales and zero points of a whole tensor, and its errors, from its pieces in order."""
-    scales = [piece.scale for piece in pieces if piece.scale is not None]
-    zeros = [piece.zero for piece in pieces if piece.zero is not None]
-    if scheme.strategy == "tensor":
-        scales, zeros = scales[:1], zeros[:1]
-    errors = RowErrors.concat([piece.errors for piece in pieces if piece.errors is not None])
-    return Parameters(np.concatenate(scales), np.concatenate(zeros) if zeros else None), errors.sums(columns)
+class Gathering:
+    """The scales, zero points and errors of one tensor, as its pieces come in. Hold no more than HELD_BYTES, and a piece."""
 
+    def __init__(self, tools: Tools, out: OutputFolder, tensor: TensorInfo, scheme: Scheme, places: Places) -> None:
+        self._tools = tools
+        self._out = out
+        self._tensor = tensor
+        self._scheme = scheme
+        self._places = places
+        self._scales: list[NDArray[Any]] = []
+        self._zeros: list[Bytes] = []
+        self._errors = ErrorTotals(tensor.shape[1])
+        self._done: dict[Role, int] = {}
+        """Bytes written so far."""
+        self._last = False
 
-def write_parameters(
-    tools: Tools, out: OutputFolder, tensor: TensorInfo, scheme: Scheme, places: Places, parameters: Parameters
-) -> None:
-    """Writes what belongs to `tensor` besides its codes."""
-    for role, data in tools.format.encode_parameters(tensor, scheme, parameters).items():
-        file, place = places[role]
-        out.write(file.name, place.offset, data)
+    def take(self, piece: Piece) -> None:
+        """The next piece, in order."""
+        if piece.errors is None or piece.scale is None:
+            return
+        self._errors.add(piece.errors)
+        self._last = piece.last
+        if self._scheme.strategy != "tensor" or not (self._scales or self._done):
+            self._scales.append(piece.scale)
+            self._zeros += [] if piece.zero is None else [piece.zero]
+
+    def write(self) -> None:
+        """Writes what has come together, where that is enough or all. May be called again after a disk was full."""
+        held = sum(part.nbytes for part in (*self._scales, *self._zeros))
+        if not self._scales or not (self._last or held >= HELD_BYTES):
+            return
+        scale, zero = np.concatenate(self._scales), np.concatenate(self._zeros) if self._zeros else None
+        step = self._tools.format.rows_together(self._scheme)
+        rows = len(scale) if self._last else len(scale) // step * step
+        if not rows:
+            return
+        part = Parameters(scale[:rows], None if zero is None else zero[:rows])
+        encoded = self._tools.format.encode_parameters(self._tensor, self._scheme, part)
+        written = {role: self._write(role, data) for role, data in encoded.items() if role != "shape" or not self._done}
+        self._done.update(written)
+        left = not self._last
+        self._scales = [scale[rows:].copy()] if left else []
+        self._zeros = [zero[rows:].copy()] if left and zero is not None else []
+
+    def _write(self, role: Role, data: Bytes) -> int:
+        file, place = self._places[role]
+        done = self._done.get(role, 0)
+        self._out.write(file.name, place.offset + done, data)
+        return done + data.nbytes
+
+    def errors(self) -> ErrorSums:
+        """Over all pieces taken."""
+        return self._errors.sums()
 
 
 def keep_pieces(tools: Tools, out: OutputFolder, tensor: TensorInfo, places: Places) -> Iterator[Callable[[], Piece]]:
     """The work that carries `tensor` over byte by byte."""
     file, kept = places["kept"]
-    for start, stop in byte_spans(tensor):
+    for start, stop in tools.byte_spans(tensor):
         yield partial(_keep_bytes, tools, out, tensor, file.name, kept.offset, start, stop)
-
-
-def byte_spans(tensor: TensorInfo) -> Iterator[tuple[int, int]]:
-    """Byte ranges that make up `tensor`; one empty range where it has no bytes."""
-    ends = range(0, max(1, tensor.nbytes), CHUNK_BYTES)
-    return ((start, min(start + CHUNK_BYTES, tensor.nbytes)) for start in ends)
 
 
 def _keep_bytes(
     tools: Tools, out: OutputFolder, tensor: TensorInfo, file: str, offset: int, start: int, stop: int
 ) -> Piece:
-    data = tools.reader.read(tensor.file, tensor.offset + start, stop - start)
-    out.write(file, offset + start, data)
+    with located(tensor, 0):
+        data = tools.reader.read(tensor.file, tensor.offset + start, stop - start)
+        out.write(file, offset + start, data)
     return Piece(tensor, stop - start, stop == tensor.nbytes)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
-from qtquant_app.engine.cost import chunk_rows
-from qtquant_app.engine.device import backend_for, default_threads
+from qtquant_app.core.events import Warned
+from qtquant_app.core.report import Shortages
+from qtquant_app.engine.cost import Cut, device_share, usual_cut
+from qtquant_app.engine.device import backend_for
 from qtquant_app.engine.reader import TensorReader
+from qtquant_app.engine.sparing import SparingBackend
 from qtquant_app.formats import Format
 from qtquant_app.quant.chunk import Backend
 
@@ -25,23 +28,45 @@ class Tools:
     device: str
     pool: Executor
     window: int
-    max_memory: int | None = None
+    cut: Cut
+
+    def warnings(self) -> Sequence[Warned]:
+        """What the device had no memory for since the last call."""
+        return self.backend.warnings() if isinstance(self.backend, SparingBackend) else ()
+
+    def shortages(self) -> Shortages:
+        """What was done for want of device memory so far."""
+        if not isinstance(self.backend, SparingBackend):
+            return Shortages()
+        return Shortages(self.backend.halved, tuple(self.backend.on_spare))
 
     def spans(self, tensor: TensorInfo) -> Iterator[tuple[int, int]]:
         """Row ranges that make up `tensor`, each a chunk."""
         rows = tensor.shape[0]
-        step = chunk_rows(tensor.nbytes // rows, self.device, self.max_memory)
+        step = self.cut.rows(tensor.nbytes // rows)
         return ((start, min(start + step, rows)) for start in range(0, rows, step))
+
+    def byte_spans(self, tensor: TensorInfo) -> Iterator[tuple[int, int]]:
+        """Byte ranges that make up `tensor`; one empty range where it has no bytes."""
+        step = self.cut.kept
+        return ((start, min(start + step, tensor.nbytes)) for start in range(0, max(1, tensor.nbytes), step))
 
 
 @contextmanager
 def open_tools(
-    checkpoint: Checkpoint, format: Format, device: str, threads: int | None = None, max_memory: int | None = None
+    checkpoint: Checkpoint,
+    format: Format,
+    device: str,
+    threads: int | None = None,
+    *,
+    cut: Cut | None = None,
+    max_device_memory: int | None = None,
 ) -> Iterator[Tools]:
-    """The tools for work on `checkpoint`; their threads and files end with the context."""
-    count = threads or default_threads()
+    """The tools for work on `checkpoint`; their threads and files end with the context. `cut` is the usual one where not given."""
+    cut = cut or usual_cut(device, threads, max_device_memory)
+    backend = backend_for(device)
     if device != "cpu":
-        # One stream of work keeps the device busy; two overlap its transfers with reading and writing.
-        count = min(count, 2)
-    with TensorReader(checkpoint) as reader, ThreadPoolExecutor(count, "quantize") as pool:
-        yield Tools(reader, backend_for(device), format, device, pool, 2 * count, max_memory)
+        most = None if max_device_memory is None else device_share(max_device_memory, cut.threads)
+        backend = SparingBackend(backend, backend_for("cpu"), most)
+    with TensorReader(checkpoint) as reader, ThreadPoolExecutor(cut.threads, "quantize") as pool:
+        yield Tools(reader, backend, format, device, pool, 2 * cut.threads, cut)

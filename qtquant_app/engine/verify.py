@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from math import isclose
 from pathlib import Path
@@ -12,22 +13,28 @@ import numpy as np
 
 from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
 from qtquant_app.core.errors import QtQuantError, SourceError, VerifyError
-from qtquant_app.core.events import ChunkDone, Event, RunStarted, StageChanged, Verified
+from qtquant_app.core.events import ChunkDone, Event, RunStarted, StageChanged, Verified, Warned
+from qtquant_app.core.json_fields import Fields
+from qtquant_app.core.json_text import shown
 from qtquant_app.core.plan import OutFile, Plan, TensorPlan
+from qtquant_app.core.recipe import NonFinitePolicy
 from qtquant_app.core.report import ErrorSums, Mismatch, TensorReport, VerifyReport
 from qtquant_app.engine.commit import sha256_of
+from qtquant_app.engine.foreign_files import portable, stays_inside
 from qtquant_app.engine.layout import by_source
+from qtquant_app.engine.output import RECORD, leftovers
 from qtquant_app.engine.pipeline import ordered
 from qtquant_app.engine.reader import RangeReader
 from qtquant_app.engine.record import read_record
 from qtquant_app.engine.safetensors_header import read_header
 from qtquant_app.engine.source import open_checkpoint
-from qtquant_app.engine.tensor_work import Places, byte_spans, located
+from qtquant_app.engine.tensor_work import Places, located, on_finite
 from qtquant_app.engine.tools import Tools, open_tools
-from qtquant_app.engine.written import read_chunk, read_parameters
+from qtquant_app.engine.written import read_rows
 from qtquant_app.formats import find
-from qtquant_app.formats.base import Bytes, Parameters
-from qtquant_app.quant.chunk import RowErrors
+from qtquant_app.formats.base import Bytes
+from qtquant_app.quant.chunk import Raw, RowErrors
+from qtquant_app.quant.totals import ErrorTotals
 
 _BLOCK = 1 << 16
 
@@ -55,6 +62,9 @@ def compare_with_source(
 def check_headers(folder: Path, files: tuple[OutFile, ...]) -> Iterator[Mismatch]:
     """Holds the headers on disk against the plan's table."""
     for file in files:
+        if not stays_inside(folder, file.name):
+            yield Mismatch(file.name, "is a link that leads outside the folder")
+            continue
         try:
             found, _ = read_header(folder, file.name)
         except SourceError as error:
@@ -73,18 +83,19 @@ def _compared(
     places, planned = by_source(plan.files), {t.name: t for t in plan.tensors}
     sources = [tensor for tensor in _sources(tools) if tensor.name in places]
     with RangeReader(folder) as written:
-        tasks = _comparisons(tools, written, sources, places, planned, quick)
-        collected: list[RowErrors] = []
+        tasks = _comparisons(tools, written, sources, places, planned, quick, plan.recipe.nonfinite)
+        totals: ErrorTotals | None = None
         for tensor, nbytes, last, rows in ordered(tools.pool, tools.window, tasks):
             yield ChunkDone(tensor.name, nbytes)
+            yield from tools.warnings()
             if isinstance(rows, RowErrors):
-                collected.append(rows)
+                totals = totals or ErrorTotals(tensor.shape[1])
+                totals.add(rows)
             elif rows:
                 yield Mismatch(tensor.name, rows)
-            if last and collected:
-                sums = RowErrors.concat(collected).sums(tensor.shape[1])
-                collected = []
-                yield from _judge(planned[tensor.name], sums, errors.get(tensor.name), quick)
+            if last and totals:
+                yield from _judge(planned[tensor.name], totals.sums(), errors.get(tensor.name), quick)
+                totals = None
 
 
 def _sources(tools: Tools) -> tuple[TensorInfo, ...]:
@@ -102,14 +113,14 @@ def _comparisons(
     places: Mapping[str, Places],
     planned: Mapping[str, TensorPlan],
     quick: bool,
+    policy: NonFinitePolicy,
 ) -> Iterator[Callable[[], Comparison]]:
     for tensor in sources:
         if planned[tensor.name].scheme is None:
-            spans = list(byte_spans(tensor))[: 1 if quick else None]
+            spans = list(tools.byte_spans(tensor))[: 1 if quick else None]
             for start, stop in spans:
                 yield partial(_compare_bytes, tools, written, tensor, places[tensor.name], start, stop)
             continue
-        parameters = read_parameters(tools, written, tensor, planned[tensor.name], places[tensor.name])
         spans = list(tools.spans(tensor))[: 1 if quick else None]
         for start, stop in spans:
             yield partial(
@@ -119,10 +130,10 @@ def _comparisons(
                 planned[tensor.name],
                 tensor,
                 places[tensor.name],
-                parameters,
                 start,
                 stop,
                 (start, stop) == spans[-1],
+                policy,
             )
 
 
@@ -147,17 +158,22 @@ def _compare_rows(
     plan: TensorPlan,
     tensor: TensorInfo,
     places: Places,
-    parameters: Parameters,
     start: int,
     stop: int,
     last: bool,
+    policy: NonFinitePolicy,
 ) -> Comparison:
-    assert plan.scheme is not None
-    chunk = read_chunk(tools, written, tensor, plan, places, parameters, start, stop)
-    raw = tools.reader.rows(tensor, start, stop)
+    scheme = plan.scheme
+    assert scheme is not None
     with located(tensor, start):
-        errors = tools.backend.compare(raw, tensor.dtype, chunk, plan.scheme)
-    return tensor, raw.nbytes, last, errors
+        chunk = read_rows(tools, written, tensor, plan, places, start, stop)
+        raw = tools.reader.rows(tensor, start, stop)
+
+        def compared(rows: Raw) -> RowErrors:
+            return tools.backend.compare(rows, tensor.dtype, chunk, scheme)
+
+        errors, repaired = on_finite(raw, tensor.dtype, policy, compared)
+    return tensor, raw.nbytes, last, replace(errors, repaired=repaired) if repaired else errors
 
 
 def _judge(plan: TensorPlan, found: ErrorSums, reported: ErrorSums | None, quick: bool) -> Iterator[Event | Mismatch]:
@@ -173,6 +189,7 @@ def _judge(plan: TensorPlan, found: ErrorSums, reported: ErrorSums | None, quick
 def _equal(found: ErrorSums, reported: ErrorSums) -> bool:
     return (
         found.weights == reported.weights
+        and found.repaired == reported.repaired
         and found.max_error == reported.max_error
         and isclose(found.square_error, reported.square_error, rel_tol=_SAME)
         and isclose(found.square_weight, reported.square_weight, rel_tol=_SAME)
@@ -196,15 +213,18 @@ def verify(folder: str | Path, base: str | Path | None = None) -> Generator[Even
     read = sum(file.nbytes for file in plan.files)
     yield RunStarted(len(plan.tensors), read + (plan.source_bytes if checkpoint else 0))
     yield StageChanged("verify")
+    for name in leftovers(root):
+        yield Warned("leftover", f"{root / name} is left over from the run and belongs to nothing: it can be deleted")
     found: list[Mismatch] = []
-    for name, digest in sorted(record.get("sha256", {}).items()):
+    digests, errors = _recorded(record, root)
+    for name, digest in sorted(digests.items()):
         found += _check_hash(root, name, digest)
         yield ChunkDone(name, next((file.nbytes for file in plan.files if file.name == name), 0))
     found += check_headers(root, plan.files)
     found += _strangers(root, plan)
     reports: list[TensorReport] = []
     if checkpoint is not None and not found:
-        for item in _against(plan, checkpoint, root, _recorded_errors(record)):
+        for item in _against(plan, checkpoint, root, errors):
             if isinstance(item, Mismatch):
                 found.append(item)
                 continue
@@ -228,18 +248,29 @@ def _recorded_plan(record: Mapping[str, Any], root: Path) -> Plan:
         "seconds_estimate": 0.0,
     }
     try:
-        return Plan.from_json({**blank, **record["plan"], "device": "cpu"})
-    except (KeyError, TypeError, ValueError, QtQuantError) as error:
-        raise VerifyError(f"{root / 'qtquant.json'} holds a damaged plan: {error}", code="record") from None
+        plan = Plan.from_json({**blank, **record["plan"], "device": "cpu"})
+    except (ValueError, QtQuantError) as error:
+        raise VerifyError(f"{root / RECORD} holds a damaged plan: {error}", code="record") from None
+    for file in plan.files:
+        why = portable(file.name)
+        if why is not None:
+            raise VerifyError(f"{root / RECORD} names the file {shown(file.name)}, which {why}", code="record")
+    return plan
 
 
-def _recorded_errors(record: Mapping[str, Any]) -> dict[str, ErrorSums]:
-    """The errors the record states, as far as a comparison needs them."""
-    return {item["name"]: ErrorSums(**item["sums"]) for item in record.get("tensors", []) if "sums" in item}
+def _recorded(record: Mapping[str, Any], root: Path) -> tuple[dict[str, str], dict[str, ErrorSums]]:
+    """The hashes and the errors that the record states, these as far as a comparison needs them."""
+    read = Fields({"sha256": {}, "tensors": [], **record})
+    try:
+        tensors = [(Fields(item), item) for item in read.items("tensors")]
+        errors = {fields.text("name"): ErrorSums.from_json(item["sums"]) for fields, item in tensors if "sums" in item}
+        return read.texts("sha256"), errors
+    except ValueError as error:
+        raise VerifyError(f"{root / RECORD} is damaged: {error}", code="record") from None
 
 
 def _check_hash(root: Path, name: str, digest: str) -> list[Mismatch]:
-    if Path(name).is_absolute() or ".." in Path(name).parts:
+    if portable(name) is not None or not stays_inside(root, name):
         return [Mismatch(name, "is outside the folder")]
     try:
         return [] if sha256_of(root / name) == digest else [Mismatch(name, "has changed: its sha256 differs")]

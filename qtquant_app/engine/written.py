@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from qtquant_app.core.checkpoint import TensorInfo
 from qtquant_app.core.errors import VerifyError
 from qtquant_app.core.events import ChunkDone, Event
 from qtquant_app.core.plan import Plan, TensorPlan
+from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.layout import by_source
 from qtquant_app.engine.pipeline import ordered
 from qtquant_app.engine.reader import RangeReader
@@ -55,13 +57,60 @@ def read_chunk(
 ) -> QuantizedChunk:
     """The rows from `start` to `stop` of `tensor`, quantized; their errors are not known."""
     assert plan.scheme is not None
-    file, codes = places["codes"]
-    row = codes.nbytes // tensor.shape[0]
-    data = written.read(file.name, codes.offset + start * row, (stop - start) * row).reshape(stop - start, row)
+    codes = _read_codes(tools, written, tensor, plan.scheme, places, start, stop)
     whole = plan.scheme.strategy == "tensor"
     scale = parameters.scale if whole else parameters.scale[start:stop]
     zero = parameters.zero if whole or parameters.zero is None else parameters.zero[start:stop]
-    return QuantizedChunk(tools.format.decode_codes(data, plan.scheme), scale, zero, RowErrors.concat([]))
+    return QuantizedChunk(codes, scale, zero, RowErrors.concat([]))
+
+
+def _read_codes(
+    tools: Tools, written: RangeReader, tensor: TensorInfo, scheme: Scheme, places: Places, start: int, stop: int
+) -> Bytes:
+    file, codes = places["codes"]
+    row = codes.nbytes // tensor.shape[0]
+    data = written.read(file.name, codes.offset + start * row, (stop - start) * row).reshape(stop - start, row)
+    return tools.format.decode_codes(data, scheme)
+
+
+def read_rows(
+    tools: Tools, written: RangeReader, tensor: TensorInfo, plan: TensorPlan, places: Places, start: int, stop: int
+) -> QuantizedChunk:
+    """As `read_chunk`, with no more of the parameters than these rows need. Raises VerifyError where they make no sense."""
+    assert plan.scheme is not None
+    if plan.scheme.strategy == "tensor":
+        parameters = read_parameters(tools, written, tensor, plan, places)
+        return read_chunk(tools, written, tensor, plan, places, parameters, start, stop)
+    step = tools.format.rows_together(plan.scheme)
+    first, last = start // step * step, min(-(-stop // step) * step, tensor.shape[0])
+    units = {part.role: part.nbytes for part in tools.format.stored(_rows_of(tensor, step), plan.scheme)}
+    stored: dict[Any, Bytes] = {}
+    for role, (file, place) in places.items():
+        if role == "shape" and not start:
+            _check_shape(tensor, written.read(file.name, place.offset, place.nbytes, role))
+        elif role not in ("codes", "shape"):
+            at = first // step * units[role]
+            end = place.nbytes if last == tensor.shape[0] else last // step * units[role]
+            stored[role] = written.read(file.name, place.offset + at, end - at, role)
+    found = tools.format.decode_parameters(_rows_of(tensor, last - first), plan.scheme, stored)
+    own = slice(start - first, stop - first)
+    codes = _read_codes(tools, written, tensor, plan.scheme, places, start, stop)
+    zero = None if found.zero is None else found.zero[own]
+    return QuantizedChunk(codes, found.scale[own], zero, RowErrors.concat([]))
+
+
+def _rows_of(tensor: TensorInfo, rows: int) -> TensorInfo:
+    return replace(tensor, shape=(rows, *tensor.shape[1:]))
+
+
+def _check_shape(tensor: TensorInfo, stored: Bytes) -> None:
+    found = stored.view("<i8").tolist()
+    if found != list(tensor.shape):
+        raise VerifyError(
+            f"{tensor.name}: weight_shape says {found}, not {list(tensor.shape)}",
+            hint="the drive may be failing: run again",
+            code="mismatch",
+        )
 
 
 def restored_weights(tools: Tools, folder: Path, plan: Plan) -> Generator[Event, None, dict[str, Tensor]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
 from qtquant_app.core.dtypes import ITEM_BITS, nbytes
 from qtquant_app.core.errors import UsageError
-from qtquant_app.core.facts import Facts, facts_of, looked_at
+from qtquant_app.core.facts import Facts, Sharing, facts_of, looked_at
 from qtquant_app.core.placement import Placement, Slot
 from qtquant_app.core.plan import PlanWarning, Role, TensorPlan
 from qtquant_app.core.runtimes import warned
@@ -24,8 +24,7 @@ Bytes = NDArray[np.uint8]
 _REGISTRY: dict[str, Format] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """One tensor that a format stores for a quantized weight."""
 
     name: str
@@ -64,6 +63,9 @@ class Format(ABC):
     bits: ClassVar[tuple[int, ...]] = ()
     readers: ClassVar[tuple[str, ...]] = ()
     align: ClassVar[int] = 4
+    layout_version: ClassVar[int] = 1
+    """Raise it with any change of what is written for the same codes, scales and zero points: a run that an older QtQuant left
+    unfinished is then not gone on with."""
     header_metadata: ClassVar[Mapping[str, str]] = {"format": "pt"}
 
     def __init_subclass__(cls, **kwargs: object) -> None:
@@ -102,6 +104,10 @@ class Format(ABC):
     def encode_parameters(self, tensor: TensorInfo, scheme: Scheme, parameters: Parameters) -> dict[Role, Bytes]:
         """The bytes of every stored tensor that is not the codes."""
 
+    def rows_together(self, scheme: Scheme) -> int:
+        """Parameters can be encoded and decoded apart for rows from a multiple of this on; what is stored of them is in order."""
+        return 1
+
     @abstractmethod
     def decode_parameters(self, tensor: TensorInfo, scheme: Scheme, stored: Mapping[Role, Bytes]) -> Parameters:
         """The inverse of `encode_parameters`, from bytes as read. Raises ValueError where they contradict the plan."""
@@ -117,13 +123,16 @@ class Format(ABC):
     def warnings(self, checkpoint: Checkpoint, tensors: Sequence[TensorPlan]) -> tuple[PlanWarning, ...]:
         """What readers of this format will trip over, whichever of them it is for."""
         looked, apart = looked_at(tensors), self.taken_apart(checkpoint, tensors)
-        facts: dict[str, list[Facts]] = {}
+        facts: dict[Sharing, list[Facts]] = {}
+        kinds: dict[Sharing, list[Facts]] = {}
         found = []
         for runtime, trap in warned(self.name):
-            if runtime.name not in facts:
-                facts[runtime.name] = facts_of(looked, runtime.sharing(), apart)
-            caught = trap.caught(looked, facts[runtime.name])
-            if caught:
+            sharing = runtime.sharing()
+            if sharing not in facts:
+                facts[sharing] = facts_of(looked, sharing, apart)
+                kinds[sharing] = list({id(known): known for known in facts[sharing]}.values())
+            if any(map(trap.springs, kinds[sharing])):
+                caught = trap.caught(looked, facts[sharing])
                 found.append(PlanWarning(trap.code, trap.sentence(caught[0].module)))
         return tuple(found)
 

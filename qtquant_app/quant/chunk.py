@@ -42,6 +42,14 @@ class ScaleOverflow(ValueError):  # noqa: N818
         self.row = row
 
 
+class RestoredOverflow(ValueError):  # noqa: N818
+    """A weight's code stands for a number beyond the dtype of the weight; `row` counts within the chunk."""
+
+    def __init__(self, row: int) -> None:
+        super().__init__(f"row {row} of the chunk would come back with an infinity in it")
+        self.row = row
+
+
 @dataclass(frozen=True)
 class RowErrors:
     """Sums over each row of a chunk, e = w - dequantized(w); they do not depend on how rows are cut into chunks."""
@@ -54,6 +62,8 @@ class RowErrors:
     """Sum of dequantized(w)^2, [rows]."""
     max_error: NDArray[np.float32]
     """Largest |e|, [rows]."""
+    repaired: int = 0
+    """How many of the weights were not finite in the source, and were replaced."""
 
     def sums(self, columns: int) -> ErrorSums:
         """The sums over all rows, exactly rounded, so that their order does not matter."""
@@ -63,6 +73,7 @@ class RowErrors:
             square_weight=_total(self.square_weight),
             square_dequantized=_total(self.square_dequantized),
             max_error=float(self.max_error.max(initial=0)),
+            repaired=self.repaired,
         )
 
     @staticmethod
@@ -76,6 +87,7 @@ class RowErrors:
             np.concatenate([part.square_weight for part in parts]),
             np.concatenate([part.square_dequantized for part in parts]),
             np.concatenate([part.max_error for part in parts]),
+            sum(part.repaired for part in parts),
         )
 
 
@@ -139,6 +151,23 @@ class Backend(Protocol):
         """The weights that the bytes of `chunk` stand for, float32 [rows, columns]."""
 
 
+_BEYOND = {"F32": 2.0**128, "F16": 65520.0, "BF16": 2.0**128 - 2.0**119}
+"""The least number that each dtype rounds to infinity; a number that float32 itself rounds there is beyond them all."""
+
+
+def refuse_infinite(backend: Backend, chunk: QuantizedChunk, dtype: str, scheme: Scheme, columns: int) -> None:
+    """Raises RestoredOverflow for the first row of which a weight comes back as an infinity: a symmetric scheme's lowest code
+    stands for more than the largest weight. Looks closely only at rows whose sum of squares leaves room for one."""
+    limit = _BEYOND[dtype]
+    for row in np.flatnonzero(chunk.errors.square_dequantized >= limit * limit).tolist():
+        shared = len(chunk.scale) == 1
+        scale = chunk.scale if shared else chunk.scale[row : row + 1]
+        zero = chunk.zero if shared or chunk.zero is None else chunk.zero[row : row + 1]
+        one = QuantizedChunk(chunk.packed[row : row + 1], scale, zero, RowErrors.concat([]))
+        if float(np.abs(backend.dequantize(one, dtype, scheme, columns)).max()) >= limit:
+            raise RestoredOverflow(row)
+
+
 def row_bytes(columns: int, bits: int, align: int) -> int:
     """Bytes of one packed row: ceil(columns * bits / 8), rounded up to a multiple of `align`."""
     whole = (columns * bits + 7) // 8
@@ -184,6 +213,27 @@ def as_float32(raw: Raw, dtype: str) -> NDArray[np.float32]:
     if dtype == "BF16":
         return (raw.astype(np.uint32) << np.uint32(16)).view(np.float32)
     return raw.astype(np.float32)
+
+
+def repaired(raw: Raw, dtype: str) -> tuple[Raw, int]:
+    """A copy of `raw` in which every weight is finite, and how many were not.
+
+    What is not a number becomes 0; an infinity becomes the largest finite weight of its row, minus infinity the smallest,
+    and 0 where the row has none. A row is mended from itself alone, so that chunks cannot matter.
+    """
+    raw, count = raw.copy(), 0
+    for row in range(len(raw)):
+        values = as_float32(raw[row], dtype)
+        finite = np.isfinite(values)
+        if finite.all():
+            continue
+        count += int(np.count_nonzero(~finite))
+        there = np.flatnonzero(finite)
+        zero = raw.dtype.type(0)
+        raw[row][np.isposinf(values)] = raw[row][there[values[there].argmax()]] if len(there) else zero
+        raw[row][np.isneginf(values)] = raw[row][there[values[there].argmin()]] if len(there) else zero
+        raw[row][np.isnan(values)] = zero
+    return raw, count
 
 
 def first_non_finite(raw: Raw, dtype: str, row: int = 0) -> NonFinite:

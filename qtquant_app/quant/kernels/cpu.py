@@ -57,9 +57,8 @@ class CpuBackend:
             sums.reshape(-1), peaks, Scratch.of(tile, group),
         )  # fmt: skip
         _refuse(status, row, raw, dtype)
-        return QuantizedChunk(
-            packed, scale, None if scheme.symmetric else zero, RowErrors(sums[0], sums[1], sums[2], peaks)
-        )
+        errors = RowErrors(sums[0], sums[1], sums[2], peaks)
+        return QuantizedChunk(packed, scale, None if scheme.symmetric else zero, errors)
 
     def extremes(self, raw: Raw, dtype: str) -> tuple[float, float]:
         """As `Backend.extremes`."""
