@@ -7,7 +7,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from qtquant_app.cli import show
-from qtquant_app.cli.progress import drive, printable
+from qtquant_app.cli.progress import drive, printable, say
 from qtquant_app.cli.units import parse_size
 from qtquant_app.core.budget import Assignment, Budget, Treatment
 from qtquant_app.core.errors import UsageError
@@ -177,19 +177,19 @@ def _treatment(text: str) -> Treatment:
 def show_budget(found: Budget, explain: bool) -> None:
     """What the mix is made of, beside the uniform schemes; with `explain`, why each tensor gets what it gets."""
     unit = " nats a token" if found.calibrated else ""
-    print(f"\nbudget: {found.target.text}; predicted error {figure(found.error)}{unit}")
+    say(f"\nbudget: {found.target.text}; predicted error {figure(found.error)}{unit}")
     if found.memory:
-        print(found.memory.text)
-        print(f"cache: {found.memory.counted}")
-        print(f"overhead: {found.memory.overhead.text}")
+        say(found.memory.text)
+        say(f"cache: {found.memory.counted}")
+        say(f"overhead: {found.memory.overhead.text}")
     if found.price:
         size, unit = (1e6, "MB") if 1e6 * found.price < found.error / 2 else (1e3, "kB")
-        print(f"another {unit} would remove {figure(size * found.price)} of it")
+        say(f"another {unit} would remove {figure(size * found.price)} of it")
     _show_mix(found)
     if found.proof:
-        print(f"\n{found.proof.sentence}")
+        say(f"\n{found.proof.sentence}")
     if explain:
-        print()
+        say()
         show.table(
             [("tensors", "choice", "size", "error", "why")]
             + [(_name(a), a.label, bytes_text(a.bytes), figure(a.error), a.reason) for a in found.assignments],
@@ -203,14 +203,14 @@ def _show_mix(found: Budget) -> None:
     for one in found.assignments:
         modules, size, error = sums.get(one.label, (0, 0, 0.0))
         sums[one.label] = modules + len(one.modules), size + one.bytes, error + one.error
-    print()
+    say()
     show.table(
         [("choice", "modules", "size", "error")]
         + [(label, modules, bytes_text(size), figure(error)) for label, (modules, size, error) in sums.items()],
         right=(1, 2, 3),
     )
     if found.uniform:
-        print()
+        say()
         show.table(
             [("one scheme for all", "output", "predicted error")]
             + [(p.label, bytes_text(p.bytes), figure(p.error)) for p in sorted(found.uniform, key=lambda p: p.bytes)],

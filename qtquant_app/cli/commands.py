@@ -139,6 +139,7 @@ def plan(options: Namespace) -> int:
 
 
 def quantize(options: Namespace) -> int:
+    from qtquant_app.cli import jobs
     from qtquant_app.cli.progress import drive
     from qtquant_app.core.plan import RunOptions
     from qtquant_app.engine.output import check_output
@@ -147,7 +148,10 @@ def quantize(options: Namespace) -> int:
     check_output(Path(options.output), resume=options.resume, overwrite=options.overwrite)
     made = _plan(options, *_opened(options))
     wanted = RunOptions(options.output, options.verify, options.resume, options.overwrite)
-    report = drive(run(made, wanted))
+    if options.queue:
+        jobs.show_queued(jobs.enqueue(made, wanted, options.device), options.json)
+        return 0
+    report = drive(jobs.recorded(made, wanted, options.device, run(made, wanted)))
     show.document(report.to_json()) if options.json else show.report(report)
     return 0
 
@@ -221,10 +225,14 @@ def _opened(options: Namespace) -> tuple[Checkpoint, Recipe]:
 
 
 def _plan(options: Namespace, checkpoint: Checkpoint, recipe: Recipe) -> Plan:
+    from qtquant_app.cli.progress import drive
+    from qtquant_app.cli.units import parse_size
+    from qtquant_app.engine.finite import check_finite
     from qtquant_app.engine.known_speeds import known_speeds
     from qtquant_app.engine.planner import make_plan
 
     quantizing = options.run is quantize
+    non_finite = drive(check_finite(checkpoint, recipe)) if recipe.nonfinite == "keep" else None
     return make_plan(
         checkpoint,
         recipe,
@@ -234,6 +242,8 @@ def _plan(options: Namespace, checkpoint: Checkpoint, recipe: Recipe) -> Plan:
         seed=options.seed,
         verify=options.verify if quantizing else "full",
         speeds=known_speeds(checkpoint, options.output if quantizing else _HERE, options.device),
+        max_device_memory=parse_size(options.max_device_memory) if options.max_device_memory else None,
+        non_finite=non_finite,
     )
 
 

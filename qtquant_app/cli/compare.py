@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtquant_app.cli import show
-from qtquant_app.cli.progress import printable
+from qtquant_app.cli.progress import printable, say
 from qtquant_app.core.errors import WriteError
+from qtquant_app.core.escaping import spreadsheet
 from qtquant_app.core.quantities import bytes_text, decibels, figure, percent, plural
 from qtquant_app.core.report import ErrorSums, finite
 from qtquant_app.core.scheme import Scheme
@@ -42,7 +43,7 @@ def compare(options: Namespace) -> int:
 
 
 def _show(found: Comparison) -> None:
-    print(found.layers[0] if len(found.layers) == 1 else plural(len(found.layers), "tensor"))
+    say(printable(found.layers[0]) if len(found.layers) == 1 else plural(len(found.layers), "tensor"))
     titles = ("scheme", "size", "bits per weight", "SQNR", "relative error", "max error")
     rows = [
         (
@@ -58,9 +59,9 @@ def _show(found: Comparison) -> None:
     show.table([titles, *rows], right=(1, 2, 3, 4, 5))
     for row in found.rows:
         for refusal in row.refusals:
-            print(f"{row.scheme.label} cannot be written as {found.format}: {refusal}")
+            say(f"{row.scheme.label} cannot be written as {found.format}: {printable(refusal)}")
     for skipped in found.skipped:
-        print(f"left out: {printable(skipped.text)}")
+        say(f"left out: {printable(skipped.text)}")
 
 
 def _save(found: Comparison, path: Path) -> None:
@@ -71,7 +72,7 @@ def _save(found: Comparison, path: Path) -> None:
             out.writerow(("scheme", "tensor", "bytes", "bits_per_weight", *_MEASURES))
             for row in found.rows:
                 out.writerow(_line(row.scheme, ALL, row.bytes, row.errors))
-                out.writerows(_line(row.scheme, t.name, t.bytes, t.errors) for t in row.tensors)
+                out.writerows(_line(row.scheme, spreadsheet(t.name), t.bytes, t.errors) for t in row.tensors)
     except OSError as error:
         raise WriteError(f"{path} cannot be written: {error.strerror}", hint="choose another file") from None
 

@@ -6,7 +6,7 @@ from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from qtquant_app.cli import show
-from qtquant_app.cli.progress import drive, printable
+from qtquant_app.cli.progress import drive, printable, say
 from qtquant_app.core.errors import UsageError
 from qtquant_app.core.quantities import figure
 
@@ -57,7 +57,7 @@ def evaluate(options: Namespace) -> int:
 
 
 def _show(found: Evaluation) -> None:
-    print(
+    say(
         f"{printable(found.output)} beside {printable(found.base)}, {found.tokens:,} tokens of {printable(found.text)}\n"
     )
     rows = (
@@ -69,4 +69,4 @@ def _show(found: Evaluation) -> None:
     )
     show.table(rows, right=(1,))
     if found.activations != "none":
-        print(f"inputs of its layers rounded to {found.activations}, token by token")
+        say(f"inputs of its layers rounded to {found.activations}, token by token")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from qtquant_app.core.errors import QtQuantError
@@ -21,12 +23,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     try:
         options = parse([word for word in words if word != "--debug"])
-        status: int = options.run(options)
-        sys.stdout.flush()
-        return status
+        return _run(options, words)
     except QtQuantError as error:
         if debug:
-            traceback.print_exc()
+            from qtquant_app.cli.progress import say
+
+            say(traceback.format_exc().rstrip(), stream=sys.stderr)
         return _refuse(error)
     except KeyboardInterrupt:
         print("error: cancelled\nhint: go on with --resume", file=sys.stderr)
@@ -35,11 +37,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader went away; nothing more can be printed, not even at interpreter exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except Exception as error:
+    except (SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # a panic in a library's native code is no Exception
+        report = _save_report(error, words)
         if debug:
             raise
         text = f"{type(error).__name__}: {error}".splitlines()[0]
-        return _refuse(QtQuantError(text, hint="this is a fault of QtQuant: run again with --debug and report it"))
+        named = f", with the report in {report}" if report else " with what --debug shows"
+        return _refuse(QtQuantError(text, hint=f"this is a fault of QtQuant: please tell us{named}"))
+
+
+def _run(options: Namespace, words: list[str]) -> int:
+    """Runs the command that `options` name, with its log and its mark among the sessions."""
+    from qtquant_app.cli import commands
+    from qtquant_app.core.trail import LOGGER
+    from qtquant_app.watch import watching
+
+    with watching("window" if options.run is commands.gui else "command"):
+        LOGGER.info("qtquant %s", " ".join(words))
+        try:
+            status: int = options.run(options)
+            sys.stdout.flush()
+        except BaseException as error:
+            LOGGER.info("ended: %s", error.message if isinstance(error, QtQuantError) else type(error).__name__)
+            raise
+        LOGGER.info("ended with status %d", status)
+    return status
+
+
+def _save_report(error: BaseException, words: list[str]) -> Path | None:
+    """Writes down what there is to know about a failure of the program itself; never fails a second time."""
+    try:
+        from qtquant_app.core.crash_report import crash_report
+        from qtquant_app.core.trail import TRAIL
+        from qtquant_app.logs import save_report
+
+        what = f"qtquant {' '.join(words)}"
+        return save_report(crash_report(what, error, happened=TRAIL.lines()))
+    except Exception:  # the error itself is still told
+        return None
 
 
 def _refuse(error: QtQuantError) -> int:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from qtquant_app import __version__
-from qtquant_app.cli import budget, commands, evaluate, pattern, presets
+from qtquant_app.cli import budget, commands, evaluate, jobs, pattern, presets
 from qtquant_app.core.errors import UsageError
+from qtquant_app.core.recipe import POLICIES
 from qtquant_app.core.runtimes import RUNTIMES
 from qtquant_app.core.scheme import MAX_BITS, MIN_BITS
 from qtquant_app.core.view import View
@@ -157,7 +158,11 @@ def _add_work(verbs: Any) -> None:
     quantize.add_argument("--verify", choices=("full", "quick", "none"), default="full")
     quantize.add_argument("--resume", action="store_true", help="go on with an unfinished run")
     quantize.add_argument("--overwrite", action="store_true", help="replace an OUT that QtQuant wrote")
+    quantize.add_argument(
+        "--queue", action="store_true", help="let it wait: `qtquant jobs --run` or the window runs it"
+    )
     _add_recipe(quantize)
+    jobs.add_options(_verb(verbs, "jobs", jobs.jobs, "the queue and the history of runs"))
     verify = _verb(verbs, "verify", commands.verify, "reopen a result, check hashes, dequantize, compare")
     verify.add_argument("folder", metavar="OUT", help="a folder that `quantize` wrote")
     verify.add_argument("--base", metavar="MODEL", help="the original, to compare every weight with")
@@ -185,7 +190,13 @@ def _add_recipe(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument("--format", metavar="F", help="see `qtquant formats`; compressed-tensors if not given")
     verb.add_argument("--ignore", metavar="PATTERN", action="append", default=[], help="modules to leave; repeatable")
+    verb.add_argument(
+        "--on-nonfinite",
+        choices=POLICIES,
+        help="tensors with NaN or infinity: end there (if not given), keep, or repair",
+    )
     verb.add_argument("--max-memory", metavar="SIZE", help="a ceiling on main memory, such as 2GB")
+    verb.add_argument("--max-device-memory", metavar="SIZE", help="a ceiling on the memory of --device")
     verb.add_argument("--seed", type=int, default=0, help="wherever chance enters")
 
 

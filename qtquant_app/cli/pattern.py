@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qtquant_app.cli import show
-from qtquant_app.cli.progress import drive, printable
+from qtquant_app.cli.progress import drive, printable, say
 from qtquant_app.core.choosing import Chosen, Wish, choosable, choose
 from qtquant_app.core.errors import PlanError, UsageError
 from qtquant_app.core.pattern_writing import pattern_for
@@ -56,7 +56,7 @@ def pattern(options: Namespace) -> int:
         sizes = sum(tensor.nbytes for tensor in chosen)
         show.document({"pattern": written, "matches": len(chosen), "bytes": sizes, "modules": list(modules)})
     else:
-        print(printable(written))
+        say(printable(written))
     return 0
 
 

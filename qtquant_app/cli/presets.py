@@ -6,7 +6,7 @@ from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from qtquant_app.cli import show
-from qtquant_app.cli.progress import printable
+from qtquant_app.cli.progress import printable, say
 from qtquant_app.core.errors import UsageError
 from qtquant_app.core.fitting import fitted
 
@@ -74,7 +74,7 @@ def _save(options: Namespace) -> int:
     names = [find_runtime(name).name for name in options.runtime]
     kept = save_preset(options.save, read_recipe(options.recipe), names, replace=options.replace)
     row = Listed(kept.name, kept).to_json()
-    show.document(row) if options.json else print(f"saved the preset {kept.name}: {printable(kept.title)}")
+    show.document(row) if options.json else say(f"saved the preset {kept.name}: {printable(kept.title)}")
     return 0
 
 
@@ -82,5 +82,5 @@ def _delete(options: Namespace) -> int:
     from qtquant_app.engine.presets import delete_preset
 
     delete_preset(options.delete)
-    show.document({"deleted": options.delete}) if options.json else print(f"deleted the preset {options.delete}")
+    show.document({"deleted": options.delete}) if options.json else say(f"deleted the preset {options.delete}")
     return 0

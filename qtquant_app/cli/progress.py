@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator
 from time import monotonic
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
-from qtquant_app.core.events import ChunkDone, Event, RunStarted, StageChanged, TextRead, Warned
+from qtquant_app.core.escaping import visible, visible_lines
+from qtquant_app.core.events import ChunkDone, Event, RunStarted, StageChanged, TextRead, Waiting, Warned
 from qtquant_app.core.quantities import duration_text, rate_text
+from qtquant_app.core.trail import TRAIL, log_event
 
 T = TypeVar("T")
 
@@ -25,15 +27,21 @@ class Bar:
         self._total = self._done = 0
         self._started = monotonic()
         self._drawn = 0.0
+        self._waits = False
 
     def show(self, event: Event) -> None:
-        if isinstance(event, RunStarted):
+        waits, self._waits = self._waits, isinstance(event, Waiting)
+        if isinstance(event, Waiting):
+            if not waits:
+                self.clear()
+                say(f"waiting: {printable(event.text)}", stream=sys.stderr)
+        elif isinstance(event, RunStarted):
             self._start(event.bytes_total)
         elif isinstance(event, StageChanged):
             self._stage = event.stage
         elif isinstance(event, Warned):
             self.clear()
-            print(f"warning: {event.text}", file=sys.stderr)
+            say(f"warning: {printable(event.text)}", stream=sys.stderr)
         elif isinstance(event, ChunkDone):
             self._done += event.bytes
             self._draw(event.tensor, rate_text)
@@ -72,7 +80,10 @@ def drive(events: Generator[Event, None, T]) -> T:
     bar = Bar()
     try:
         while True:
-            bar.show(next(events))
+            event = next(events)
+            TRAIL.add(event)
+            log_event(event)
+            bar.show(event)
     except StopIteration as finished:
         result: T = finished.value
         return result
@@ -82,5 +93,10 @@ def drive(events: Generator[Event, None, T]) -> T:
 
 
 def printable(text: str) -> str:
-    """`text` without control characters: names come from files that anyone may have made."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    """`text` on one line, without control characters: names come from files that anyone may have made."""
+    return visible(text)
+
+
+def say(text: str = "", *, stream: TextIO | None = None) -> None:
+    """Prints lines of our own to stdout, or to `stream`. Whatever is in them, nothing but text reaches the terminal."""
+    print(visible_lines(text), file=stream)

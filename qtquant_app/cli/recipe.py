@@ -51,6 +51,7 @@ def recipe_of(options: Namespace, checkpoint: Checkpoint) -> Recipe:
         default=scheme_of(options, recipe.default),
         ignore=(*recipe.ignore, *(p for p in options.ignore if p not in recipe.ignore)),
         format=options.format or recipe.format,
+        nonfinite=options.on_nonfinite or recipe.nonfinite,
     )
     return with_first(changed, [parse_rule(text) for text in options.rule], checkpoint)
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from qtquant_app.cli import show
-from qtquant_app.cli.progress import printable
+from qtquant_app.cli.progress import printable, say
 from qtquant_app.core.errors import WriteError
+from qtquant_app.core.escaping import spreadsheet
 from qtquant_app.core.quantities import bytes_text, decibels, figure, percent, plural
 from qtquant_app.core.report import finite
 from qtquant_app.core.scan import DEFAULT_SCHEMES, ScanReport, TensorScan
@@ -60,9 +61,7 @@ def report(options: Namespace) -> int:
     if options.json:
         show.document(facts)
     else:
-        print(
-            f"saved {printable(str(written))}, {bytes_text(written.stat().st_size)}: one page, open it in any browser"
-        )
+        say(f"saved {printable(str(written))}, {bytes_text(written.stat().st_size)}: one page, open it in any browser")
     return 0
 
 
@@ -71,7 +70,7 @@ def _schemes(options: Namespace) -> tuple[Scheme, ...]:
 
 
 def _show(found: ScanReport) -> None:
-    print(f"{printable(found.label)}: {plural(len(found.tensors), 'tensor')}, {found.cached} from the cache")
+    say(f"{printable(found.label)}: {plural(len(found.tensors), 'tensor')}, {found.cached} from the cache")
     totals = found.totals
     rows = [
         (
@@ -90,7 +89,7 @@ def _show(found: ScanReport) -> None:
         show.table([titles, *rows], right=(2, 3, 4, 5))
     _show_worst(found)
     flagged = [tensor for tensor in found.tensors if tensor.flags]
-    print(f"\n{plural(len(flagged), 'tensor')} flagged{':' if flagged else ''}")
+    say(f"\n{plural(len(flagged), 'tensor')} flagged{':' if flagged else ''}")
     if flagged:
         show.table([(tensor.name, ", ".join(tensor.flags), _range(tensor)) for tensor in flagged])
 
@@ -103,7 +102,7 @@ def _show_worst(found: ScanReport) -> None:
     tensors = {tensor.name: tensor for tensor in found.tensors}
     titles = ("largest errors, SQNR", *(total.scheme.label for total in found.totals))
     rows = [(name, *(_decibels(tensors[name], total.scheme) for total in found.totals)) for name in order]
-    print()
+    say()
     show.table([titles, *rows], right=range(1, len(titles)))
 
 
@@ -133,15 +132,17 @@ def _lines(tensor: TensorScan) -> Iterator[tuple[object, ...]]:
     stats = tensor.stats.to_json()
     numbers = [finite(stats[key]) if isinstance(stats[key], float) else stats[key] for key in (*_STATS, *_DEAD)]
     shape = "x".join(map(str, tensor.shape))
-    head = (_cell(tensor.name), tensor.kind.value, tensor.dtype, shape, tensor.bytes, *numbers, "; ".join(tensor.flags))
+    head = (
+        spreadsheet(tensor.name),
+        tensor.kind.value,
+        tensor.dtype,
+        shape,
+        tensor.bytes,
+        *numbers,
+        "; ".join(tensor.flags),
+    )
     for report in tensor.reports:
         measures = report.errors.to_json()
         yield *head, report.scheme.label, report.bytes, *(measures[key] for key in _MEASURES), ""
     if not tensor.reports:
-        yield *head, "", "", *("" for _ in _MEASURES), _cell(tensor.skipped)
-
-
-def _cell(text: str) -> str:
-    """Text that a spreadsheet will not take for a formula: names come from files that anyone may have made."""
-    text = printable(text)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+        yield *head, "", "", *("" for _ in _MEASURES), spreadsheet(tensor.skipped)

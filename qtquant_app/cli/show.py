@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qtquant_app.cli.progress import printable
+from qtquant_app.cli.progress import say as say
 from qtquant_app.core.checkpoint import Checkpoint
+from qtquant_app.core.escaping import json_text, shortened
 from qtquant_app.core.outcome import outcomes
 from qtquant_app.core.plan import Plan
 from qtquant_app.core.quantities import bytes_text, decibels, duration_text, figure, parameters_text, percent, plural
@@ -21,29 +23,31 @@ if TYPE_CHECKING:
     from qtquant_app.engine.preview import Preview
 
 _WORST = 5
+_WIDEST = 200
+"""Characters of a cell: one name of ten thousand would make every row as long."""
 
 
 def document(value: object) -> None:
     """One JSON document, written as it is made: those of large checkpoints would take more memory than a run."""
     for part in json.JSONEncoder(indent=2, ensure_ascii=False, allow_nan=False).iterencode(value):
-        sys.stdout.write(part)
+        sys.stdout.write(json_text(part))
     sys.stdout.write("\n")
 
 
 def table(rows: Iterable[Sequence[object]], right: Sequence[int] = ()) -> None:
     """Columns aligned; those in `right` to the right."""
-    cells = [[printable(str(cell)) for cell in row] for row in rows]
+    cells = [[shortened(printable(str(cell)), _WIDEST) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))] if cells else []
     for row in cells:
         padded = [c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
-        print("  ".join(padded).rstrip())
+        say("  ".join(padded).rstrip())
 
 
 def checkpoint(found: Checkpoint) -> None:
     dtypes = Counter(tensor.dtype for tensor in found.tensors)
     held = ", ".join(f"{plural(number, 'tensor')} of {dtype}" for dtype, number in dtypes.most_common())
-    print(f"{printable(found.label)}: {printable(found.architecture) or 'unknown architecture'}")
-    print(f"{parameters_text(found.parameters)} parameters, {bytes_text(found.nbytes)}; {held}")
+    say(f"{printable(found.label)}: {printable(found.architecture) or 'unknown architecture'}")
+    say(f"{parameters_text(found.parameters)} parameters, {bytes_text(found.nbytes)}; {held}")
     table(
         [("tensor", "kind", "shape", "dtype", "bytes")]
         + [(t.name, t.kind.value, "x".join(map(str, t.shape)), t.dtype, bytes_text(t.nbytes)) for t in found.tensors],
@@ -71,7 +75,7 @@ def preview(found: Preview) -> None:
 def plan(made: Plan, free: int | None = None) -> None:
     """What a plan says, the room on the drive beside what it takes."""
     quantized = len(made.quantized)
-    print(f"{printable(made.label)} -> {made.format}, {made.recipe.default.label}")
+    say(f"{printable(made.label)} -> {made.format}, {made.recipe.default.label}")
     table(
         [
             ("quantized", f"{quantized} of {len(made.tensors)} tensors"),
@@ -90,9 +94,9 @@ def plan(made: Plan, free: int | None = None) -> None:
         ]
     )
     for rule in made.rules:
-        print(f"rule {printable(rule.pattern)}: {rule.matches} tensors, {bytes_text(rule.bytes)}")
+        say(f"rule {printable(rule.pattern)}: {rule.matches} tensors, {bytes_text(rule.bytes)}")
     for warning in made.warnings:
-        print(f"warning: {warning.text}")
+        say(f"warning: {printable(warning.text)}")
 
 
 def findings(found: Sequence[Finding], runtimes: Sequence[str]) -> None:
@@ -100,20 +104,20 @@ def findings(found: Sequence[Finding], runtimes: Sequence[str]) -> None:
     for finding in found:
         version = f" ({finding.version})" if finding.version else ""
         about = f" ({_some(finding.tensors)})" if finding.tensors else ""
-        print(f"{finding.severity}: {finding.reader}{version}: {printable(finding.text + about)}")
+        say(f"{finding.severity}: {finding.reader}{version}: {printable(finding.text + about)}")
         if finding.mend is not None:
-            print(f"  would help: {finding.does}")
+            say(f"  would help: {printable(finding.does)}")
     silent = [name for name in dict.fromkeys(runtimes) if name not in {finding.runtime for finding in found}]
     if silent:
-        print(f"nothing to say against {', '.join(silent)}")
+        say(f"nothing to say against {', '.join(silent)}")
 
 
 def mended(found: Mended) -> None:
     """What was mended, step by step, as it goes: on stderr, beside the result."""
     for step in found.steps:
-        print(printable(f"mended for {step.reader}, {step.code}: {step.does}"), file=sys.stderr)
+        say(printable(f"mended for {step.reader}, {step.code}: {step.does}"), stream=sys.stderr)
     if not found.steps:
-        print("nothing to mend", file=sys.stderr)
+        say("nothing to mend", stream=sys.stderr)
 
 
 def _some(names: Sequence[str]) -> str:
@@ -128,9 +132,9 @@ def presets(rows: Sequence[Mapping[str, Any]]) -> None:
             bits = row["bits_per_weight"]
             table([(row["name"], row["title"], "" if bits is None else f"{bits:g} bits per weight")])
             for text in (row["for"], row["cost"], f"Loaded by {', '.join(row['readers'])}." if row["readers"] else ""):
-                print(printable(f"  {text}")) if text else None
+                say(printable(f"  {text}")) if text else None
         else:
-            print(printable(f"{row['name']} (not available: {row['reason']})"))
+            say(printable(f"{row['name']} (not available: {row['reason']})"))
 
 
 def report(done: RunReport) -> None:
@@ -141,10 +145,25 @@ def report(done: RunReport) -> None:
             ("quantized", f"{done.coverage.quantized} tensors, {done.coverage.kept} kept as they are"),
             ("time", f"{duration_text(done.seconds)}, {bytes_text(done.peak_ram_bytes)} RAM"),
             ("verified", "yes, every tensor reopened and compared" if done.verified else "no"),
+            *_limits(done),
         ]
     )
     _outcome(done)
     _worst(done.tensors)
+
+
+def _limits(done: RunReport) -> Iterator[tuple[str, str]]:
+    """What the run kept to, and what it did for that; nothing where there is nothing to say."""
+    if done.max_memory:
+        yield (
+            "ceiling",
+            f"{bytes_text(done.max_memory)} RAM, {'kept' if done.peak_ram_bytes <= done.max_memory else 'passed'}",
+        )
+    if done.shortages.halved or done.shortages.on_cpu:
+        halved, tensors = plural(done.shortages.halved, "chunk"), plural(len(done.shortages.on_cpu), "tensor")
+        yield "device memory", f"ran out: {halved} halved, {tensors} worked on by the CPU"
+    for name, count in done.repaired.items():
+        yield "repaired", f"{printable(name)}: {plural(count, 'weight')} not finite, replaced"
 
 
 def _outcome(done: RunReport) -> None:
@@ -158,15 +177,15 @@ def _outcome(done: RunReport) -> None:
 def _worst(tensors: Sequence[TensorReport]) -> None:
     ranked = sorted(tensors, key=lambda t: t.errors.sqnr_db)[:_WORST]
     rows = [(t.name, t.scheme.label, decibels(t.errors.sqnr_db), percent(t.errors.relative_error)) for t in ranked]
-    print("largest errors:")
+    say("largest errors:")
     table(rows, right=(2, 3))
 
 
 def verification(found: VerifyReport) -> None:
     for mismatch in found.mismatches:
-        print(f"{printable(mismatch.where)}: {printable(mismatch.text)}")
+        say(f"{printable(mismatch.where)}: {printable(mismatch.text)}")
     compared = f", {len(found.compared)} compared with the base" if found.compared else ""
-    print(f"{'ok' if found.ok else 'NOT ok'}: {found.files} weight files, {found.tensors} tensors{compared}")
+    say(f"{'ok' if found.ok else 'NOT ok'}: {found.files} weight files, {found.tensors} tensors{compared}")
 
 
 def listing(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:

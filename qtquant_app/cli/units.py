@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qtquant_app.core.errors import UsageError
+from qtquant_app.core.json_text import shown
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BINARY = {"KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30, "TI": 1 << 40}
@@ -19,4 +20,4 @@ def parse_size(text: str) -> int:
                 continue
             if 0 < value < 1e18:
                 return int(value)
-    raise UsageError(f"{text!r} is not a size", hint="write it like 600MB, 4.2GB or 2GiB", code="size")
+    raise UsageError(f"{shown(text)} is not a size", hint="write it like 600MB, 4.2GB or 2GiB", code="size")

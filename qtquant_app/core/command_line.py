@@ -30,6 +30,8 @@ def recipe_options(recipe: Recipe) -> list[str]:
     words = scheme_options(recipe.default)
     for pattern in recipe.ignore:
         words += [f"--ignore={pattern}"] if pattern.startswith("-") else ["--ignore", pattern]
+    if recipe.nonfinite != Recipe().nonfinite:
+        words += ["--on-nonfinite", recipe.nonfinite]
     return [*words, "--format", recipe.format] if recipe.format != Recipe().format else words
 
 

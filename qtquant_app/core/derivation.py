@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qtquant_app.core.bits import MINUS, TIMES, Number, Word, digits, operand
+from qtquant_app.core.escaping import visible
 from qtquant_app.core.explanation import Explanation
 from qtquant_app.core.quantities import plural
 
@@ -36,7 +37,7 @@ def steps(explanation: Explanation) -> tuple[Step, ...]:
 def heading(explanation: Explanation) -> str:
     """Which weight it is, and under which scheme."""
     it = explanation
-    place = f"{it.layer}, row {it.row:,}, column {it.column:,}"
+    place = f"{visible(it.layer)}, row {it.row:,}, column {it.column:,}"
     if it.carried:
         return f"{place}. A run leaves this tensor as it is; {it.scheme.label} would do this to it:"
     return f"{place}, under {it.scheme.label} as {it.format} stores it"

@@ -32,6 +32,7 @@ class RecipeDiff:
     """Ignore patterns that go."""
     reordered: bool
     """The ignore patterns that stay, and the new ones, come in another order: it decides nothing."""
+    nonfinite: tuple[str, str] | None = None
 
     def __bool__(self) -> bool:
         return self != _NONE
@@ -43,6 +44,8 @@ class RecipeDiff:
             found.append(("default", f"{self.default[0].label} {ARROW} {self.default[1].label}"))
         if self.format:
             found.append(("format", f"{self.format[0]} {ARROW} {self.format[1]}"))
+        if self.nonfinite:
+            found.append(("weights not finite", f"{self.nonfinite[0]} {ARROW} {self.nonfinite[1]}"))
         found += [("rule added", f"{rule.pattern}: {scheme_text(rule)}") for rule in self.added]
         found += [("rule removed", f"{rule.pattern}: {scheme_text(rule)}") for rule in self.removed]
         for was, now in self.changed:
@@ -77,6 +80,7 @@ def diff(before: Recipe, after: Recipe) -> RecipeDiff:
         ignored=ignored,
         freed=freed,
         reordered=(*kept, *ignored) != after.ignore and not (ignored or freed),
+        nonfinite=(before.nonfinite, after.nonfinite) if before.nonfinite != after.nonfinite else None,
     )
 
 
@@ -90,6 +94,8 @@ def edit_text(before: Recipe, after: Recipe) -> str:
         return _scheme_edit(*found.default)
     if found.format:
         return f"format {found.format[1]}"
+    if found.nonfinite:
+        return f"{found.nonfinite[1]} what is not finite"
     for verb, rules in (("rule", found.added), ("removed rule", found.removed), ("moved rule", found.moved)):
         if rules:
             return f"{verb} for {rules[0].pattern}"
@@ -102,16 +108,15 @@ def edit_text(before: Recipe, after: Recipe) -> str:
 
 def edit_place(before: Recipe, after: Recipe) -> str:
     """Which one knob an edit turned, `default.bits` or `rule 2`; empty where it is no knob. Turning one on and on is one edit."""
-    changed = [
-        name for name in ("default", "rules", "ignore", "format") if getattr(before, name) != getattr(after, name)
-    ]
+    parts = ("default", "rules", "ignore", "format", "nonfinite")
+    changed = [name for name in parts if getattr(before, name) != getattr(after, name)]
     if changed == ["default"]:
         return f"default.{'.'.join(_turned(before.default, after.default))}"
     if changed == ["rules"] and len(before.rules) == len(after.rules):
         at = [i for i, (was, now) in enumerate(zip(before.rules, after.rules, strict=True)) if was != now]
         if len(at) == 1 and before.rules[at[0]].pattern == after.rules[at[0]].pattern:
             return f"rule {at[0]}"
-    return changed[0] if changed in (["ignore"], ["format"]) else ""
+    return changed[0] if changed in (["ignore"], ["format"], ["nonfinite"]) else ""
 
 
 def _keyed(rules: Iterable[Rule]) -> dict[tuple[str, int], Rule]:
@@ -156,10 +161,14 @@ def _scheme_edit(before: Scheme, after: Scheme) -> str:
 def _several(found: RecipeDiff) -> str:
     if len(found.added) == len(found.removed) == 1 and len(found.lines()) == 2:
         return f"pattern {found.added[0].pattern}"
-    if len(found.added) == 1 and not (found.default or found.format or found.ignored or found.freed):
+    if len(found.added) == 1 and not _beside_rules(found):
         return f"rule for {found.added[0].pattern}"
-    if not (found.default or found.format or found.ignored or found.freed):
+    if not _beside_rules(found):
         return "rules"
     if len(found.ignored) + len(found.freed) == len(found.lines()):
         return "ignore patterns"
     return "recipe"
+
+
+def _beside_rules(found: RecipeDiff) -> bool:
+    return bool(found.default or found.format or found.ignored or found.freed or found.nonfinite)

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from math import gcd
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,10 @@ class CompressedTensors(Format):
         if parameters.zero is not None:
             encoded["zero"] = _encode_zero(parameters.zero, scheme)
         return encoded
+
+    def rows_together(self, scheme: Scheme) -> int:
+        # Zero points are packed down the rows: so many of them fill whole words.
+        return 1 if scheme.symmetric or scheme.strategy == "tensor" else _WORD_BITS // gcd(_WORD_BITS, scheme.bits)
 
     def decode_parameters(self, tensor: TensorInfo, scheme: Scheme, stored: Mapping[Role, Bytes]) -> Parameters:
         if "shape" in stored and tuple(stored["shape"].view("<i8").tolist()) != tensor.shape:
@@ -198,12 +203,17 @@ def _group(scheme: Scheme, targets: list[str]) -> dict[str, Any]:
 def _by_scheme(tensors: Sequence[TensorPlan]) -> dict[Scheme, list[str]]:
     """Modules by scheme. The first is the one that `Linear` stands for: that of the experts, where there are any, since readers
     look for theirs there; then that of most modules."""
-    modules: dict[Scheme, list[str]] = {}
-    experts: Counter[Scheme] = Counter()
+    objects = {id(t.scheme): t.scheme for t in tensors if t.scheme is not None}
+    modules: dict[Scheme, list[str]] = {scheme: [] for scheme in objects.values()}
+    # By identity: a scheme takes long to hash, tens of thousands of times.
+    lists = {key: modules[scheme] for key, scheme in objects.items()}
     for tensor in tensors:
         if tensor.scheme is not None:
-            modules.setdefault(tensor.scheme, []).append(tensor.module)
-            experts[tensor.scheme] += tensor.kind == Kind.EXPERT
+            lists[id(tensor.scheme)].append(tensor.module)
+    counts = Counter(id(tensor.scheme) for tensor in tensors if tensor.kind == Kind.EXPERT)
+    experts: Counter[Scheme] = Counter()
+    for key, scheme in objects.items():
+        experts[scheme] += counts[key]
     ordered = sorted(modules, key=lambda scheme: (-experts[scheme], -len(modules[scheme])))
     return {scheme: modules[scheme] for scheme in ordered}
 
@@ -215,10 +225,9 @@ def _names(checkpoint: Checkpoint, tensors: Sequence[TensorPlan]) -> ReaderNames
     they are called as transformers itself calls them.
     """
     linear = [t for t in tensors if t.kind in (Kind.LINEAR, Kind.EXPERT) and len(t.shape) == 2]
-    schemes = {t.scheme for t in tensors if t.scheme is not None}
+    schemes = set({id(t.scheme): t.scheme for t in tensors if t.scheme is not None}.values())
     alike = len(schemes) == 1 and all(t.scheme is not None for t in linear)
-    usual = all(_USUAL.fullmatch(t.module) for t in linear)
-    if checkpoint.architecture.endswith("ForCausalLM") and (alike or usual):
+    if checkpoint.architecture.endswith("ForCausalLM") and (alike or all(_USUAL.fullmatch(t.module) for t in linear)):
         return ReaderNames()
     return reader_names(checkpoint.config, (tensor.name for tensor in checkpoint.tensors))
 

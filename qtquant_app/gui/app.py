@@ -5,19 +5,20 @@ from __future__ import annotations
 import gc
 import signal
 import sys
-import traceback
-from types import TracebackType
+from types import FrameType
 
 from PySide6.QtWidgets import QApplication
 
 from qtquant_app import __version__
+from qtquant_app.core.trail import LOGGER
+from qtquant_app.gui.crash import Catcher, follow, tell_of_last_session
 from qtquant_app.gui.display import check_display
 from qtquant_app.gui.main_window import MainWindow
 from qtquant_app.gui.session import Session
 from qtquant_app.gui.settings import Settings
 from qtquant_app.gui.theme import ThemeName, apply_theme, wanted_theme
 from qtquant_app.gui.widgets.icons import window_icon
-from qtquant_app.jobs.job import internal, stop_all
+from qtquant_app.jobs.job import stop_all
 
 SWITCH_SECONDS = 0.0002
 """How long a worker may keep the interpreter while the window waits for it; Python's usual is 5 ms. Painting a tree asks Python
@@ -44,6 +45,7 @@ def run_gui(model: str | None, recipe: str | None, theme: str = "system") -> int
     catch_strays(session)
     window = MainWindow(session, settings)
     window.show()
+    tell_of_last_session(session, window)
     if recipe is not None:
         window.recipe_page.read(recipe)
     if model is not None:
@@ -71,20 +73,33 @@ def chosen_theme(theme: str, settings: Settings) -> ThemeName:
 
 
 def execute(app: QApplication) -> int:
-    """Runs the event loop; Ctrl-C in the terminal ends it, and no worker outlives it."""
-    before = signal.signal(signal.SIGINT, lambda *_: app.quit())
+    """Runs the event loop; Ctrl-C in the terminal ends it, and no worker outlives it.
+
+    SIGTERM (a system that shuts down) and SIGHUP (a terminal that closes) end it too, without a question: what a run has
+    finished is kept.
+    """
+    here = {getattr(signal, name): _leave for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
+    wanted = {
+        number: react for number, react in here.items() if signal.getsignal(number) is not signal.SIG_IGN
+    }  # nohup
+    before = {number: signal.signal(number, react) for number, react in wanted.items()}
     try:
         return app.exec()
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, react in before.items():
+            signal.signal(number, react)
         stop_all()
 
 
-def catch_strays(session: Session) -> None:
-    """An exception that nothing else caught shows as a message, and goes to stderr as ever."""
+def _leave(number: int, _: FrameType | None) -> None:
+    LOGGER.info("ended by signal %d", number)
+    # Not quit(): that asks every window first, and one with a run under way would ask somebody.
+    QApplication.exit(128 + number)
 
-    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        traceback.print_exception(kind, error, trace)
-        session.report_error(internal(error))
 
-    sys.excepthook = hook
+def catch_strays(session: Session) -> Catcher:
+    """An exception that nothing else caught becomes a report, and goes to stderr as ever."""
+    catcher = Catcher(session)
+    catcher.install()
+    follow(session)
+    return catcher

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, exp, floor, log, log10
 
 from qtquant_app.core.target import Memory, Target
+from qtquant_app.gui.budget_units import NATS
 from qtquant_app.gui.models.budget_reach import Reach
 
 SIZE, BITS, MEMORY, LIKE, ERROR = "size", "bits", "memory", "like", "error"
@@ -52,42 +53,42 @@ class Gauge:
             return (log(value) - log(self.low)) / (log(self.high) - log(self.low))
         return (value - self.low) / (self.high - self.low)
 
-    def target(self, value: float, reach: Reach, context: int) -> Target:
+    def target(self, value: float, reach: Reach, room: Memory) -> Target:
         """What is asked for. Raises UsageError where there is no such budget."""
         match self.kind:
             case "bits":
                 return Target(bits_per_weight=value)
             case "memory":
-                return Target(memory=Memory(round(value * self.factor), context))
+                return Target(memory=replace(room, bytes=round(value * self.factor)))
             case "error":
                 return Target(error=value)
             case "like":
-                return Target(like=reach.schemes[round(value)])
+                return Target(like=reach.likes[round(value)][0])
             case _:
                 return Target(bytes=round(value * self.factor))
 
-    def bytes(self, value: float, reach: Reach, context: int) -> float:
-        """About the output bytes that it comes to; `context` is what a card has to hold besides."""
+    def bytes(self, value: float, reach: Reach, room: Memory) -> float:
+        """About the output bytes that it comes to; `room` is what a card has to hold besides."""
         match self.kind:
             case "bits":
                 found = reach.bytes_at(value)
             case "memory":
-                found = value * self.factor - reach.besides(context)
+                found = value * self.factor - reach.besides(room)
             case "error":
                 found = reach.bytes_for(value)
             case "like":
-                found = reach.bytes_for(reach.uniform[round(value)].error)
+                found = reach.bytes_for(reach.likes[round(value)][1])
             case _:
                 found = value * self.factor
         return min(max(found, reach.bytes[0]), reach.bytes[1])
 
-    def value_of(self, size: float, reach: Reach, context: int) -> float:
+    def value_of(self, size: float, reach: Reach, room: Memory) -> float:
         """The value that comes to about `size` output bytes."""
         match self.kind:
             case "bits":
                 found = reach.bits_at(size)
             case "memory":
-                found = (size + reach.besides(context)) / self.factor
+                found = (size + reach.besides(room)) / self.factor
             case "error":
                 found = reach.error_at(size)
             case "like":
@@ -97,36 +98,37 @@ class Gauge:
         return min(max(round(found, self.decimals), self.low), self.high)
 
 
-def gauge(kind: str, reach: Reach, context: int) -> Gauge:
+def gauge(kind: str, reach: Reach, room: Memory) -> Gauge:
     """The scale of `kind` for what was measured."""
-    return _MAKERS[kind](reach, context)
+    return _MAKERS[kind](reach, room)
 
 
-def _size(reach: Reach, context: int) -> Gauge:
+def _size(reach: Reach, room: Memory) -> Gauge:
     return _in_bytes(SIZE, *reach.bytes)
 
 
-def _memory(reach: Reach, context: int) -> Gauge:
-    (low, high), besides = reach.bytes, reach.besides(context)
+def _memory(reach: Reach, room: Memory) -> Gauge:
+    (low, high), besides = reach.bytes, reach.besides(room)
     return _in_bytes(MEMORY, low + besides, high + besides)
 
 
-def _bits(reach: Reach, context: int) -> Gauge:
+def _bits(reach: Reach, room: Memory) -> Gauge:
     low, high = reach.bits
     return Gauge(BITS, _up(low, 3), _up(high, 3), 3, "bits")
 
 
-def _error(reach: Reach, context: int) -> Gauge:
+def _error(reach: Reach, room: Memory) -> Gauge:
     low, high = reach.errors
     decimals = min(12, max(0, 3 - floor(log10(low)))) if low > 0 else 3
-    return Gauge(ERROR, _up(low, decimals), max(_up(high, decimals), _up(low, decimals)), decimals, logarithmic=True)
+    high = max(_up(high, decimals), _up(low, decimals))
+    return Gauge(ERROR, _up(low, decimals), high, decimals, NATS if reach.calibrated else "", logarithmic=True)
 
 
-def _like(reach: Reach, context: int) -> Gauge:
-    return Gauge(LIKE, 0, max(0, len(reach.uniform) - 1), 0)
+def _like(reach: Reach, room: Memory) -> Gauge:
+    return Gauge(LIKE, 0, max(0, len(reach.likes) - 1), 0)
 
 
-_MAKERS: dict[str, Callable[[Reach, int], Gauge]] = {
+_MAKERS: dict[str, Callable[[Reach, Memory], Gauge]] = {
     SIZE: _size,
     BITS: _bits,
     MEMORY: _memory,
@@ -143,8 +145,8 @@ def _in_bytes(kind: str, low: float, high: float) -> Gauge:
 
 
 def _nearest(reach: Reach, error: float) -> float:
-    """The place of the uniform scheme whose error is nearest to `error`."""
-    away = [abs(log(max(point.error, 1e-300)) - log(max(error, 1e-300))) for point in reach.uniform]
+    """The place of the scheme whose error is nearest to `error`."""
+    away = [abs(log(max(known, 1e-300)) - log(max(error, 1e-300))) for _, known in reach.likes]
     return float(min(range(len(away)), key=away.__getitem__, default=0))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from qtquant_app.core.budget import Budget, Point
-from qtquant_app.core.quantities import bytes_text, figure, plural, share_text
+from qtquant_app.core.quantities import bytes_text, figure, share_text
+from qtquant_app.gui.budget_units import amount_text, error_text
 from qtquant_app.gui.budgeter import DOT
 from qtquant_app.gui.widgets.text import sentence_case
 
@@ -19,11 +20,20 @@ def mix_text(budget: Budget) -> str:
     parts = [
         bytes_text(plan.output_bytes),
         f"{plan.bits_per_weight:.3f} bits per weight",
-        f"predicted error {figure(uniform.error if uniform else budget.error)}",
+        error_text(uniform.error if uniform else budget.error, budget.calibrated),
     ]
     if uniform is not None:
         return DOT.join([f"{uniform.label} for all", *parts])
-    return DOT.join(parts) + (f"\n{sentence_case(budget.memory.text)}" if budget.memory is not None else "")
+    return DOT.join(parts)
+
+
+def memory_text(budget: Budget) -> str:
+    """What the card holds, part by part, and how each was counted; empty where no card was asked for."""
+    use = budget.memory
+    if use is None:
+        return ""
+    sentences = (use.text, f"the overhead: {use.overhead.text}", use.counted)
+    return "\n".join(sentence_case(sentence) for sentence in sentences if sentence)
 
 
 def price_text(budget: Budget) -> str:
@@ -31,7 +41,11 @@ def price_text(budget: Budget) -> str:
     if not budget.price:
         return "More bytes would not make it any better."
     unit, size = ("MB", 1e6) if 2e6 * budget.price < budget.error else ("kB", 1e3)
-    return f"Another {unit} would remove about {figure(size * budget.price)} of the error."
+    return f"Another {unit} would remove about {_of_the_error(size * budget.price, budget)}."
+
+
+def _of_the_error(amount: float, budget: Budget) -> str:
+    return f"{amount_text(amount, True)} of it" if budget.calibrated else f"{figure(amount)} of the error"
 
 
 def beside_uniform(budget: Budget) -> str:
@@ -41,7 +55,7 @@ def beside_uniform(budget: Budget) -> str:
         return "No single scheme for all is as small as this mix."
     words = (
         f"Of the schemes that could be given to all within this size {nearest.label} is the best: "
-        f"{bytes_text(nearest.bytes)}, predicted error {figure(nearest.error)}. "
+        f"{bytes_text(nearest.bytes)}, {error_text(nearest.error, budget.calibrated)}. "
     )
     return words + _difference(budget, nearest)
 
@@ -58,23 +72,10 @@ def _difference(budget: Budget, nearest: Point) -> str:
 def basis_text(budget: Budget) -> str:
     """What the prediction rests on, and what it is worth."""
     if budget.calibrated:
-        return (
-            "The errors are weighed by what a text does in the model. They compare mixes of this model, nothing else."
-        )
+        return "Errors are the KL divergence from the original in nats a token, predicted from what a text does in the model."
     return "The errors are predicted from the weights alone. They compare mixes of this model, nothing else."
 
 
 def proof_text(budget: Budget) -> str:
     """What the check on held-out text found; empty where there was none."""
-    proof = budget.proof
-    if proof is None:
-        return ""
-    found = (
-        f"On {plural(proof.tokens, 'token')} of {proof.text} that had no part in the choice, the KL divergence from the "
-        f"original is {figure(proof.kl)} nats a token for the mix, and {figure(proof.uniform_kl)} for "
-        f"{proof.uniform.label} for all ({bytes_text(proof.uniform.bytes)}). "
-    )
-    if proof.better:
-        less = share_text(proof.uniform_kl - proof.kl, proof.uniform_kl, 0)
-        return f"{found}The mix is really better, by {less}."
-    return f"{found}The mix is not better, so {proof.uniform.label} for all takes its place."
+    return f"{sentence_case(budget.proof.sentence)}." if budget.proof is not None else ""

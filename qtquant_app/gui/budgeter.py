@@ -37,6 +37,8 @@ class Wish:
     locked: tuple[str, ...] = ()
     calibration: str = ""
     """Empty where the weights alone tell; "default" for the built-in text, or the path of one."""
+    runtimes: tuple[str, ...] = ()
+    """Readers that must load the result."""
 
 
 class Budgeter(QObject):
@@ -109,10 +111,20 @@ class Budgeter(QObject):
         return self._of[0] if self._of is not None and recipe == self._applied else recipe
 
     def measure(self, checkpoint: Checkpoint, recipe: Recipe, wish: Wish, device: str = "auto") -> None:
-        """Measures every tensor under all that is allowed; another measuring is cancelled."""
+        """Measures every tensor under all that is allowed, and under the recipe's default, so that a mix can be held against it;
+        another measuring is cancelled."""
         self._asked = self.base(recipe), wish
         self._meter = _Meter(len(checkpoint.tensors))
-        work = self._verbs.weigh(checkpoint, self._asked[0], wish.schemes, wish.locked, wish.calibration, device)
+        work = self._verbs.weigh(
+            checkpoint,
+            self._asked[0],
+            wish.schemes,
+            wish.locked,
+            wish.calibration,
+            device,
+            runtimes=wish.runtimes,
+            also=(recipe.default,),
+        )
         self._weighs.submit(_reaching(work))
 
     def cancel(self) -> None:

@@ -69,6 +69,7 @@ def _show(folder: Path, scratch: Path, theme: str, *, stay: bool) -> int:
     settings = Settings(scratch / "settings.ini")
     apply_theme(app, chosen_theme(theme, settings))
     session = Session()
+    session.verbs.jobs_folder = scratch / "jobs"  # a walk is no part of the history
     catch_strays(session)
     window = MainWindow(session, settings)
     # A real screen may be smaller; the offscreen one is made up, and the picture is better large.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import Qt
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeySequence, QResizeEvent, QShortcut
-from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QMessageBox, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from qtquant_app.gui.accessibility import name_parts
 from qtquant_app.gui.exporter import Exporter
-from qtquant_app.gui.menus import action, add_menu, history_actions, recent_menu, step_actions, theme_menu
+from qtquant_app.gui.leaving import Leaving
+from qtquant_app.gui.menus import action, add_menu, help_actions, history_actions, recent_menu, step_actions, theme_menu
 from qtquant_app.gui.pages.inspect import InspectPage
 from qtquant_app.gui.pages.publish import PublishPage
 from qtquant_app.gui.pages.recipe import RecipePage
@@ -20,9 +20,11 @@ from qtquant_app.gui.recipe_files import holds_recipe
 from qtquant_app.gui.session import Session
 from qtquant_app.gui.settings import Settings
 from qtquant_app.gui.steps import Step, state_of
+from qtquant_app.gui.vigil import Vigil
 from qtquant_app.gui.widgets.icons import window_icon
 from qtquant_app.gui.widgets.rail import Rail
 from qtquant_app.gui.widgets.status_strip import StatusStrip
+from qtquant_app.gui.widgets.text import cell_text
 from qtquant_app.jobs.job import stop_all
 
 NARROW_BELOW = 1000
@@ -41,6 +43,8 @@ class MainWindow(QMainWindow):
         self._settings = settings
         self._opening = ""
         self.exporter = Exporter(settings, self)
+        self.leaving = Leaving(session, self)
+        self.vigil = Vigil(session, self)
         session.start_recipe(settings.recipe())
         self.source_page = SourcePage(session, settings)
         self.inspect_page = InspectPage(session)
@@ -58,6 +62,7 @@ class MainWindow(QMainWindow):
         self.go(Step.SOURCE)
         self._refresh()
         session.load_catalog()
+        session.queue.load()
 
     @property
     def step(self) -> Step:
@@ -78,6 +83,11 @@ class MainWindow(QMainWindow):
         """Goes to the Run page and starts, where everything a run needs is there."""
         self.go(Step.RUN)
         self.run_page.start()
+
+    def queue_run(self) -> None:
+        """Goes to the Run page and puts the run into the queue, where everything it needs is there."""
+        self.go(Step.RUN)
+        self.run_page.enqueue()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if _local_path(event):
@@ -108,21 +118,17 @@ class MainWindow(QMainWindow):
         self.rail.set_narrow(self.width() < NARROW_BELOW)
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        if self.session.runner.state.active and not self.may_stop():
+        if not self.may_stop():
             event.ignore()
             return
         self._keep()
+        self.session.queue.stop_for_later()
         stop_all()
         super().closeEvent(event)
 
     def may_stop(self) -> bool:
-        """Asks whether to stop the run that is under way."""
-        box = QMessageBox(QMessageBox.Icon.Question, "Quit", "A run is under way. Stop it and quit?", parent=self)
-        box.setTextFormat(Qt.TextFormat.PlainText)
-        box.setInformativeText("What is finished is kept; starting the same run again goes on from there.")
-        box.setStandardButtons(QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No)
-        box.setDefaultButton(QMessageBox.StandardButton.No)
-        return box.exec() == QMessageBox.StandardButton.Yes
+        """Whether the window may close now. While a run is under way somebody is asked first, and it closes when they say."""
+        return self.leaving.may_close()
 
     def _lay_out(self) -> None:
         for page in (self.source_page, self.inspect_page, self.recipe_page, self.run_page, self.publish_page):
@@ -170,13 +176,17 @@ class MainWindow(QMainWindow):
             "Ru&n",
             [
                 action(self, "&Start", self.start_run, "Ctrl+R"),
+                action(self, "Add to the &queue", self.queue_run, "Ctrl+Shift+R"),
                 action(self, "&Pause or resume", run.toggle_pause, "Ctrl+P"),
                 action(self, "&Cancel", self.session.runner.cancel, "Ctrl+."),
+                None,
+                action(self, "Start or &hold the queue", run.toggle_queue),
             ],
         )
         find = action(self, "&Find a tensor\tCtrl+F", self.find_tensor)
         view: list[object] = [*step_actions(self, self.go), None, find, theme_menu(self, self._settings)]
         add_menu(bar, "Vie&w", view)  # type: ignore[arg-type]
+        add_menu(bar, "H&elp", [*help_actions(self, self.session)])
         for page in (source, recipe, run, self.publish_page):  # the Inspect page has its own
             QShortcut(QKeySequence.StandardKey.Find, page, self.find_tensor)
 
@@ -184,15 +194,24 @@ class MainWindow(QMainWindow):
         self.go(Step.RECIPE)
         do()
 
+    def _look_at_result(self, folder: str) -> None:
+        self.go(Step.PUBLISH)
+        self.publish_page.read(folder)
+
     def _connect(self) -> None:
         session, known, recipe = self.session, self.inspect_page.layers.model, self.recipe_page
         self.recipe_page.rules_card.set_known_errors(known.errors)
+        self.inspect_page.inspection.chosen_changed.connect(self.recipe_page.budget_card.choose)
         known.dataChanged.connect(self.recipe_page.rules_card.look_again)
         self.rail.chosen.connect(self.go)
         self.exporter.message.connect(session.message)
         self.source_page.summary_card.next_button.clicked.connect(lambda: self.go(Step.INSPECT))
         self.recipe_page.next_button.clicked.connect(lambda: self.go(Step.RUN))
         self.publish_page.recipe_wanted.connect(lambda folder: self._on_recipe_page(lambda: recipe.consider(folder)))
+        jobs = self.run_page.jobs_panel
+        jobs.recipe_wanted.connect(lambda folder: self._on_recipe_page(lambda: recipe.consider(folder)))
+        jobs.result_wanted.connect(self._look_at_result)
+        jobs.message.connect(session.message)
         session.opening_changed.connect(self._on_opening)
         for changed in (
             session.checkpoint_changed,
@@ -219,7 +238,7 @@ class MainWindow(QMainWindow):
             if state != button.state:
                 button.set_state(state)
         checkpoint = self.session.checkpoint
-        self.setWindowTitle(f"{checkpoint.label} \u2013 QtQuant" if checkpoint else "QtQuant")
+        self.setWindowTitle(f"{cell_text(checkpoint.label)} \u2013 QtQuant" if checkpoint else "QtQuant")
 
     def _restore(self) -> None:
         self.restoreGeometry(self._settings.bytes("window/geometry"))

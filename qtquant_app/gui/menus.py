@@ -7,11 +7,14 @@ from collections.abc import Callable
 from PySide6.QtGui import QAction, QActionGroup, QKeySequence, QUndoStack
 from PySide6.QtWidgets import QApplication, QMenu, QMenuBar, QWidget
 
+from qtquant_app.gui.failure_report import system_information
 from qtquant_app.gui.session import Session
 from qtquant_app.gui.settings import Settings
 from qtquant_app.gui.steps import Step
 from qtquant_app.gui.theme import ThemeName, apply_theme
-from qtquant_app.gui.widgets.text import mnemonic_safe
+from qtquant_app.gui.widgets.details import DetailsDialog
+from qtquant_app.gui.widgets.text import mnemonic_safe, plain_tip
+from qtquant_app.logs import LOG, log_folder, log_tail
 
 Key = str | QKeySequence.StandardKey
 
@@ -53,7 +56,9 @@ def recent_menu(parent: QWidget, session: Session, settings: Settings) -> QMenu:
     def fill() -> None:
         menu.clear()
         for path in settings.recent():
-            menu.addAction(action(menu, mnemonic_safe(path), lambda path=path: session.open(path)))  # type: ignore[misc]
+            entry = action(menu, mnemonic_safe(path), lambda path=path: session.open(path))  # type: ignore[misc]
+            entry.setToolTip(plain_tip(path))  # left out, it is the text, and may pass for markup
+            menu.addAction(entry)
         menu.setEnabled(True)
 
     menu.aboutToShow.connect(fill)
@@ -74,6 +79,7 @@ class HistoryAction(QAction):
 
     def say(self, text: str) -> None:
         self.setText(f"{self._verb}: {mnemonic_safe(text)}" if text else self._verb)
+        self.setToolTip(plain_tip(f"{self._verb}: {text}" if text else self._verb))
 
 
 def history_actions(parent: QWidget, history: QUndoStack) -> tuple[QAction, QAction]:
@@ -95,6 +101,26 @@ def step_actions(parent: QWidget, go: Callable[[Step], None]) -> list[QAction]:
         action(parent, title, lambda step=step: go(step), f"Ctrl+{step + 1}")  # type: ignore[misc]
         for step, title in titles.items()
     ]
+
+
+def help_actions(parent: QWidget, session: Session) -> list[QAction]:
+    """What helps whoever asks for help: the log, and what this computer is."""
+
+    def show_log() -> None:
+        lines = log_tail()
+        if lines:
+            DetailsDialog(f"the end of {log_folder() / LOG}", "\n".join(lines), parent).show()
+        else:
+            session.message.emit("Nothing has been logged yet", "")
+
+    def copy_system() -> None:
+        QApplication.clipboard().setText(system_information())
+        session.message.emit("Copied what this computer and QtQuant are", system_information())
+
+    found = [action(parent, "Show &log", show_log), action(parent, "Copy s&ystem information", copy_system)]
+    for made, name in zip(found, ("showLogAction", "copySystemAction"), strict=True):
+        made.setObjectName(name)
+    return found
 
 
 def add_menu(bar: QMenuBar, title: str, items: list[QAction | QMenu | None]) -> QMenu:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import count
 from pathlib import Path
 
 from qtquant_app.core.checkpoint import Checkpoint
@@ -53,11 +55,13 @@ def _free(output: Path) -> int | None:
         return None
 
 
-def suggest(checkpoint: Checkpoint, recipe: Recipe, parent: str) -> str:
-    """A folder in `parent` named after the checkpoint and the scheme: `sample-w4-g64-sym`."""
+def suggest(checkpoint: Checkpoint, recipe: Recipe, parent: str, taken: Collection[str] = ()) -> str:
+    """A folder in `parent` named after the checkpoint and the scheme, `sample-w4-g64-sym`, that is none of `taken`."""
     name = checkpoint.label.rstrip("/\\").replace("\\", "/").rpartition("/")[2].removesuffix(".safetensors")
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "model"
-    return str(Path(parent) / f"{plain}-{recipe.default.label.lower().replace(' ', '-')}")
+    path = str(Path(parent) / f"{plain}-{recipe.default.label.lower().replace(' ', '-')}")
+    names = (path if number == 1 else f"{path}-{number}" for number in count(1))
+    return next(name for name in names if name not in taken)
 
 
 def default_parent() -> str:

@@ -42,6 +42,7 @@ class Previewer(QObject):
     """Preview."""
     failed = Signal(object)
     """QtQuantError."""
+    busy_changed = Signal(bool)
 
     def __init__(self, verbs: Verbs, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -53,6 +54,7 @@ class Previewer(QObject):
         self._pause.timeout.connect(self._go_on)
         self._latest.result.connect(self._take)
         self._latest.failed.connect(self._fail)
+        self._latest.busy_changed.connect(self.busy_changed)
 
     @property
     def request(self) -> Request | None:

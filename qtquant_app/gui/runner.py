@@ -1,4 +1,4 @@
-"""The one run there can be: its Job, its state and its progress."""
+"""The one run there can be at a time: its Job, its state and its progress."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from enum import StrEnum
 from PySide6.QtCore import QObject, Signal
 
 from qtquant_app.core.errors import QtQuantError
-from qtquant_app.core.events import Event
+from qtquant_app.core.events import Event, Planned, Waiting
+from qtquant_app.core.job import JobRecord
 from qtquant_app.core.plan import Plan, RunOptions
 from qtquant_app.core.report import RunReport
 from qtquant_app.gui.progress import Progress, ProgressMeter
 from qtquant_app.gui.verbs import Verbs
-from qtquant_app.jobs.job import Job
+from qtquant_app.jobs.job import Job, Work
+
+GIVE_WAY_SECONDS = 5.0
+"""The longest that a run stands back for one preview."""
 
 
 class RunState(StrEnum):
@@ -55,20 +59,33 @@ class Runner(QObject):
         self.plan: Plan | None = None
         self.options: RunOptions | None = None
         self.error: QtQuantError | None = None
+        self.waits_for = ""
+        """Why the run cannot go on just now, such as a full disk; empty where it can."""
 
-    def start(self, plan: Plan, options: RunOptions) -> None:
-        """Carries `plan` out in a thread; does nothing while a run is active."""
+    def start(self, plan: Plan, options: RunOptions, record: JobRecord | None = None) -> None:
+        """Carries `plan` out in a thread, noted down as `record` where one is given; does nothing while a run is active."""
         if self.state.active:
             return
-        self.plan, self.options, self.error = plan, options, None
+        work = self._verbs.run(plan, options)
+        self._begin(self._verbs.recorded(record, work) if record else work, options, plan)
+
+    def carry_out(self, record: JobRecord) -> None:
+        """Makes the plan of a job and carries it out; does nothing while a run is active."""
+        if not self.state.active:
+            work = self._verbs.recorded(record, self._verbs.carry_out(record))
+            self._begin(work, record.options.run_options, None)
+
+    def _begin(self, work: Work, options: RunOptions, plan: Plan | None) -> None:
+        self.plan, self.options, self.error, self.waits_for = plan, options, None, ""
         self._meter = ProgressMeter(time.monotonic())
         self.progress = Progress()
-        self._job = job = Job(self._verbs.run(plan, options))
+        self._job = job = Job(work, on_pause=self._verbs.release_device())
         job.batch.connect(self._on_batch)
         job.done.connect(self._on_done)
         job.failed.connect(self._on_failed)
         job.cancelled.connect(self._on_cancelled)
-        self.started.emit(plan)
+        if plan is not None:
+            self.started.emit(plan)
         self._enter(RunState.RUNNING)
         job.start()
 
@@ -90,12 +107,26 @@ class Runner(QObject):
             self._enter(RunState.CANCELLING)
             self._job.cancel()
 
+    def give_way(self, to_preview: bool) -> None:
+        """Stands back while a preview is under way, and goes on after it."""
+        if self._job is not None:
+            self._job.hold(GIVE_WAY_SECONDS) if to_preview else self._job.let_go()
+
+    def wait(self, milliseconds: int) -> bool:
+        """Returns once the thread of the run has ended, which `cancel` asks for; False where it takes longer."""
+        return self._job is None or self._job.wait(milliseconds)
+
     def _enter(self, state: RunState) -> None:
         self.state = state
         self.state_changed.emit(state)
 
     def _on_batch(self, events: list[Event]) -> None:
         self.progress = self._meter.add(events, time.monotonic())
+        for event in events:
+            self.waits_for = event.text if isinstance(event, Waiting) else ""
+            if isinstance(event, Planned):
+                self.plan = event.plan
+                self.started.emit(event.plan)
         self.batch.emit(events)
         self.progressed.emit(self.progress)
 

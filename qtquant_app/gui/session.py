@@ -10,12 +10,15 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import QtQuantError
 from qtquant_app.core.events import Event, TensorDone, Verified
+from qtquant_app.core.masking import masked
 from qtquant_app.core.plan import Plan
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.report import RunReport, VerifyReport
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.gui.catalog import Catalog
+from qtquant_app.gui.failure_report import internal_report
 from qtquant_app.gui.hints import window_hint
+from qtquant_app.gui.job_queue import JobQueue
 from qtquant_app.gui.recipe_history import RecipeHistory
 from qtquant_app.gui.runner import Runner, RunState
 from qtquant_app.gui.verbs import Verbs
@@ -59,6 +62,7 @@ class Session(QObject):
         super().__init__(parent)
         self.verbs = verbs or Verbs()
         self.runner = Runner(self.verbs, self)
+        self.queue = JobQueue(self.verbs, self.runner, self)
         self.verifier = Verifier(self.verbs, self)
         self._checkpoint: Checkpoint | None = None
         self._recipe = Recipe()
@@ -174,6 +178,7 @@ class Session(QObject):
         self.runner.batch.connect(self._on_events)
         self.runner.finished.connect(self._on_run_finished)
         self.runner.failed.connect(self.report_error)
+        self.queue.failed.connect(self.report_error)
         self.runner.state_changed.connect(self._on_run_state)
         self.verifier.failed.connect(self.report_error)
         self.verifier.finished.connect(self._on_verified)
@@ -236,11 +241,18 @@ class Session(QObject):
 
     def _on_events(self, events: list[Event]) -> None:
         reports = [event.report for event in events if isinstance(event, (TensorDone, Verified))]
-        if reports:
+        if reports and self._runs_what_is_open:
             self.tensor_reported.emit(reports)
 
+    @property
+    def _runs_what_is_open(self) -> bool:
+        """Whether the run is one of the checkpoint that is open: jobs of the queue may be of others."""
+        plan, checkpoint = self.runner.plan, self._checkpoint
+        return plan is None or (checkpoint is not None and plan.fingerprint == checkpoint.fingerprint)
+
     def _on_run_finished(self, report: RunReport) -> None:
-        self._report = report
+        if self._runs_what_is_open:
+            self._report = report
         proof = "verified" if report.verified else "not verified"
         self.message.emit(f"Saved {report.output} in {report.seconds:.1f} s, {proof}", "")
         self.run_finished.emit(report)
@@ -261,12 +273,14 @@ def settling_ms(checkpoint: Checkpoint) -> int:
 
 
 def error_detail(error: QtQuantError) -> str:
-    """What there is to know beyond the sentence: the hint, the code, and the traceback of a foreign exception."""
+    """What there is to know beyond the sentence: the hint, the code, and of a foreign exception the traceback or all the report."""
     hint = window_hint(error)
     parts = [hint] if hint else []
     parts.append(f"code: {error.code}")
-    if error.__cause__ is not None:
-        parts.append("".join(traceback.format_exception(error.__cause__)).rstrip())
+    if error.code == "internal":
+        parts.append(f"\n{internal_report(error)}")
+    elif error.__cause__ is not None:
+        parts.append(masked("".join(traceback.format_exception(error.__cause__)).rstrip()))
     return "\n".join(parts)
 
 

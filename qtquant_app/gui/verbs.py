@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from qtquant_app.core.budget import Budget, Treatment
@@ -11,6 +12,7 @@ from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import PlanError
 from qtquant_app.core.events import Event
 from qtquant_app.core.fitting import fitted
+from qtquant_app.core.job import JobRecord
 from qtquant_app.core.plan import Plan, RunOptions
 from qtquant_app.core.preset import Preset
 from qtquant_app.core.recipe import Recipe
@@ -23,6 +25,7 @@ from qtquant_app.jobs.job import Work, once
 
 if TYPE_CHECKING:
     from qtquant_app.engine.budget import Measured
+    from qtquant_app.engine.job_store import Jobs, JobStore
     from qtquant_app.engine.pair import Pair
     from qtquant_app.engine.preview import Preview
 
@@ -61,16 +64,18 @@ class Verbs:
     def plan(self, checkpoint: Checkpoint, recipe: Recipe, output: str | None, device: str) -> Work:
         """Work that returns the Plan, or fails with the planner's refusal."""
 
-        def make() -> Plan:
+        def make() -> Generator[Event, None, Plan]:
+            from qtquant_app.engine.finite import check_finite
             from qtquant_app.engine.known_speeds import known_speeds
             from qtquant_app.engine.planner import make_plan
 
+            found = (yield from check_finite(checkpoint, recipe)) if recipe.nonfinite == "keep" else None
             speeds = known_speeds(checkpoint, output, device)
-            plan = make_plan(checkpoint, recipe, output=output, device=device, speeds=speeds)
+            plan = make_plan(checkpoint, recipe, output=output, device=device, speeds=speeds, non_finite=found)
             _ = plan.source_bytes, plan.quantized_source_bytes  # summed here, where no window waits for it
             return plan
 
-        return once(make)
+        return make
 
     def probe(self, checkpoint: Checkpoint, plan: Plan, output: str) -> Work:
         """Work that measures this machine and returns `plan` with the seconds that follow: a Plan."""
@@ -264,13 +269,13 @@ class Verbs:
 
         return once(look)
 
-    def budget_schemes(self) -> Work:
-        """Work that returns what a budget chooses from unless told otherwise: a tuple of Schemes."""
+    def budget_schemes(self, runtimes: tuple[str, ...] = ()) -> Work:
+        """Work that returns what a budget for `runtimes` chooses from unless told otherwise: a tuple of Schemes."""
 
         def read() -> Any:
-            from qtquant_app.engine.budget import ALLOWED
+            from qtquant_app.engine.budget import schemes_for
 
-            return ALLOWED
+            return schemes_for(runtimes)
 
         return once(read)
 
@@ -282,14 +287,28 @@ class Verbs:
         locked: tuple[str, ...],
         calibration: str,
         device: str,
+        *,
+        runtimes: tuple[str, ...] = (),
+        also: tuple[Scheme, ...] = (),
     ) -> Work:
-        """Work that measures the checkpoint under all that a budget may choose from, and returns the Measured."""
+        """Work that measures the checkpoint under all that a budget may choose from, and under `also`, which mixes are held
+        against; it returns the Measured."""
 
         def work() -> Generator[Event, None, Any]:
             from qtquant_app.engine.budget import weigh
 
-            more: dict[str, Any] = {"calibration": calibration} if calibration else {}
-            return (yield from weigh(checkpoint, recipe, schemes=schemes, locked=locked, device=device, **more))
+            return (
+                yield from weigh(
+                    checkpoint,
+                    recipe,
+                    schemes=schemes,
+                    locked=locked,
+                    also=also,
+                    runtimes=runtimes,
+                    device=device,
+                    calibration=calibration,
+                )
+            )
 
         return work
 
@@ -334,6 +353,69 @@ class Verbs:
             return (yield from run(plan, options))
 
         return work
+
+    jobs_folder: Path | None = None
+    """Where the queue and the history are; None for the user's own."""
+
+    _the_store: JobStore | None = None
+    _making_store = Lock()
+
+    @property
+    def _store(self) -> JobStore:
+        """One for the window: it is what holds the jobs that are carried out here."""
+        from qtquant_app.engine.job_store import JobStore
+
+        with self._making_store:
+            if self._the_store is None:
+                self._the_store = JobStore(self.jobs_folder)
+            return self._the_store
+
+    def jobs(self, change: Callable[[JobStore], object] | None = None) -> Jobs:
+        """Changes the queue or the history where asked to, and returns all of it. For a worker, like all that follow."""
+        if change is not None:
+            change(self._store)
+        return self._store.jobs()
+
+    def jobs_stamp(self) -> int:
+        """A number that changes when a job does, by whomever."""
+        return self._store.stamp()
+
+    def again(self, record: JobRecord) -> Jobs:
+        """Puts the same job into the queue once more."""
+        from qtquant_app.engine.job_run import again
+
+        taken = {other.output for other in self._store.jobs().records if not other.state.over}
+        return self.jobs(lambda store: store.add(again(record, taken)))
+
+    def recorded(self, record: JobRecord, work: Work) -> Work:
+        """Work that does `work` and notes in the store what becomes of `record`."""
+
+        def noting() -> Generator[Event, None, Any]:
+            from qtquant_app.engine.job_run import recorded
+
+            return (yield from recorded(self._store, record, work()))
+
+        return noting
+
+    def carry_out(self, record: JobRecord) -> Work:
+        """Work that opens the source of a job, plans it (a Planned), runs it and returns the RunReport."""
+
+        def work() -> Generator[Event, None, Any]:
+            from qtquant_app.engine.job_run import carry_out
+
+            return (yield from carry_out(record))
+
+        return work
+
+    def release_device(self) -> Callable[[], None]:
+        """What gives the device's memory back that nothing uses: for the thread of a run that pauses."""
+
+        def release() -> None:
+            from qtquant_app.engine.device import release_cached
+
+            release_cached()
+
+        return release
 
     def verify(self, folder: str, base: str | None) -> Work:
         """Work that reopens `folder` and returns the VerifyReport."""

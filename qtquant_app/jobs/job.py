@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator
 from typing import Any
@@ -12,6 +13,7 @@ from PySide6.QtCore import QObject, QThread, QTimer, Signal, Slot
 
 from qtquant_app.core.errors import QtQuantError
 from qtquant_app.core.events import Event
+from qtquant_app.core.trail import LOGGER, TRAIL
 
 Work = Callable[[], Generator[Event, None, Any]]
 """Makes the generator. It is called inside the thread, so that what it imports costs the GUI thread nothing."""
@@ -37,13 +39,20 @@ class Job(QThread):
     """QtQuantError; an exception of another kind is wrapped, with code "internal", and kept as its cause."""
     cancelled = Signal()
 
-    def __init__(self, work: Work, parent: QObject | None = None) -> None:
+    def __init__(
+        self, work: Work, parent: QObject | None = None, *, on_pause: Callable[[], object] | None = None
+    ) -> None:
+        """`on_pause` is called in the thread whenever it begins to wait paused, such as to give memory back."""
         super().__init__(parent)
         self.setStackSize(STACK_BYTES)  # secondary threads get 512 KB on macOS, too little for numba and torch
         self._work = work
         self._events: deque[Event] = deque()
+        self._on_pause = on_pause
         self._go = threading.Event()
         self._go.set()
+        self._free = threading.Event()
+        self._free.set()
+        self._held_until = 0.0
         self._stop = threading.Event()
         self._outcome: tuple[str, Any] = ("cancelled", None)
         self._timer = QTimer(self)
@@ -69,6 +78,17 @@ class Job(QThread):
         """Closes the generator at its next yield, paused or not."""
         self._stop.set()
         self._go.set()
+        self._free.set()
+
+    def hold(self, seconds: float) -> None:
+        """Asks for no event for up to `seconds` from now, so that something more urgent has the processors; no pause."""
+        if not self._stop.is_set():
+            self._held_until = time.monotonic() + seconds
+            self._free.clear()
+
+    def let_go(self) -> None:
+        """Ends a hold."""
+        self._free.set()
 
     @property
     def paused(self) -> bool:
@@ -82,6 +102,7 @@ class Job(QThread):
             self._outcome = ("failed", error)
         except BaseException as error:
             self._outcome = ("failed", internal(error))
+            LOGGER.error("a job failed", exc_info=error)
 
     def _drive(self) -> tuple[str, Any]:
         if self._stop.is_set():
@@ -89,14 +110,21 @@ class Job(QThread):
         events = self._work()
         try:
             while self._may_go_on():
-                self._events.append(next(events))
+                event = next(events)
+                TRAIL.add(event)
+                self._events.append(event)
         except StopIteration as end:
             return "done", end.value
         events.close()
         return "cancelled", None
 
     def _may_go_on(self) -> bool:
-        self._go.wait()
+        if not self._free.is_set():
+            self._free.wait(max(0.0, self._held_until - time.monotonic()))
+        if not self._go.is_set():
+            if self._on_pause is not None:
+                self._on_pause()
+            self._go.wait()
         return not self._stop.is_set()
 
     @Slot()

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QLabel
 from pytestqt.qtbot import QtBot
 
 from qtquant_app.core.scheme import Scheme
+from qtquant_app.engine.budget import ALLOWED
 from qtquant_app.gui.session import Session
 from qtquant_app.gui.settings import Settings
 from qtquant_app.gui.widgets.budget_card import BudgetCard
@@ -39,7 +40,7 @@ def opened(qtbot: QtBot, session: Session, tmp_path: Path, name: str = "model") 
 
 
 def allow_few(card: BudgetCard) -> None:
-    card.setup.treatments.offer(FEW, FEW)
+    card.setup.treatments.offer(ALLOWED, FEW)
     for treatment, box in card.setup.treatments.boxes.items():
         box.setChecked(treatment in FEW)
 

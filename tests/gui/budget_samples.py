@@ -82,9 +82,9 @@ class Slow(Verbs):
         self.proof: Proof | None = None
         self.fault: Exception | None = None
 
-    def weigh(self, checkpoint: Any, recipe: Any, *choices: Any) -> Work:
+    def weigh(self, checkpoint: Any, recipe: Any, *choices: Any, **more: Any) -> Work:
         self.wishes.append((recipe, *choices))
-        return _held(super().weigh(checkpoint, recipe, *choices), self.measuring)
+        return _held(super().weigh(checkpoint, recipe, *choices, **more), self.measuring)
 
     def solve(self, measured: Measured, target: Target) -> Work:
         self.targets.append(target)

@@ -13,6 +13,7 @@ from qtquant_app.core.events import (
     ChunkDone,
     Event,
     FileTransferred,
+    Planned,
     RunStarted,
     ShardWritten,
     StageChanged,
@@ -22,6 +23,7 @@ from qtquant_app.core.events import (
     Verified,
     Warned,
 )
+from qtquant_app.core.job import JobRecord
 from qtquant_app.core.plan import Plan, RunOptions
 from qtquant_app.core.report import Coverage, ErrorSums, Mismatch, RunReport, TensorReport, VerifyReport
 from qtquant_app.core.scheme import Scheme
@@ -107,7 +109,7 @@ class Script(ScriptedVerbs):
             return once(_raiser(self.plan_error))
         return super().plan(checkpoint, *choices, **more)
 
-    def budget_schemes(self) -> Work:
+    def budget_schemes(self, runtimes: tuple[str, ...] = ()) -> Work:
         return once(lambda: (Scheme(4, group_size=64), Scheme(8, group_size=64)))
 
     def run(self, plan: Plan, options: RunOptions) -> Work:
@@ -125,6 +127,15 @@ class Script(ScriptedVerbs):
                 self.closed.set()
                 raise
             return report_of(plan, options.output, options.verify == "full")
+
+        return work
+
+    def carry_out(self, record: JobRecord) -> Work:
+        def work() -> Generator[Event, None, Any]:
+            found = yield from self.open(record.source)()
+            plan = yield from self.plan(found, record.recipe, None, record.options.device)()
+            yield Planned(plan)
+            return (yield from self.run(plan, record.options.run_options)())
 
         return work
 

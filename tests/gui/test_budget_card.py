@@ -220,7 +220,7 @@ def test_a_check_says_honestly_whether_the_mix_is_better(
     assert not card.result.check_button.isVisible()
     verbs.checking.set()
     qtbot.waitUntil(card.result.proof.isVisible, timeout=10_000)
-    assert ("really better" if kl < 0.2 else "is not better") in card.result.proof.text()
+    assert ("50% better" if kl < 0.2 else "no better") in card.result.proof.text()
     assert card.result.check_button.isVisible() and not card.result.stop_button.isVisible()
 
 

@@ -16,7 +16,7 @@ from qtquant_app.core.errors import EvaluateError, QtQuantError
 from qtquant_app.core.events import ChunkDone, RunStarted, StageChanged, TextRead
 from qtquant_app.core.recipe import Recipe, Rule
 from qtquant_app.core.scheme import Scheme
-from qtquant_app.core.target import Target
+from qtquant_app.core.target import Memory, Target
 from qtquant_app.engine.source import open_checkpoint
 from qtquant_app.gui.budget_gauge import BITS, ERROR, LIKE, MEMORY, SIZE, TITLES, gauge
 from qtquant_app.gui.budget_words import beside_uniform, mix_text, price_text, proof_text
@@ -66,10 +66,10 @@ def test_the_ends_of_what_was_measured_can_be_had(qtbot: QtBot, budgeter: Budget
     assert aim(qtbot, budgeter, Target(bytes=high)).error == pytest.approx(found.errors[0])
     for kind in TITLES:
         for share in (0.0, 0.37, 1.0):
-            scale = gauge(kind, found, 1024)
+            scale = gauge(kind, found, Memory(1, 1024))
             value = scale.value(share)
-            mix = aim(qtbot, budgeter, scale.target(value, found, 1024))
-            assert mix.plan.output_bytes == pytest.approx(scale.bytes(value, found, 1024), rel=0.08)
+            mix = aim(qtbot, budgeter, scale.target(value, found, Memory(1, 1024)))
+            assert mix.plan.output_bytes == pytest.approx(scale.bytes(value, found, Memory(1, 1024)), rel=0.08)
 
 
 def test_of_many_targets_the_last_is_answered_and_most_are_never_looked_for(
@@ -199,8 +199,13 @@ def test_the_words_say_where_the_mix_wins_and_where_it_does_not(qtbot: QtBot, bu
     better = replace(budget, proof=Proof("a text", 1000, 0.1, nearest, 0.2))
     worse = replace(budget, proof=Proof("a text", 1000, 0.2, nearest, 0.1))
     assert proof_text(budget) == ""
-    assert "really better, by 50 %" in proof_text(better)
-    assert f"not better, so {nearest.label} for all takes its place" in proof_text(worse)
+    assert better.proof is not None and worse.proof is not None
+    assert better.proof.sentence[1:] in proof_text(better) and "50% better" in proof_text(better)
+    assert worse.proof.sentence[1:] in proof_text(worse) and "no better" in proof_text(worse)
+    read = replace(budget, calibrated=True)
+    for words in (mix_text(read), beside_uniform(read), price_text(read)):
+        assert "nats a token" in words
+    assert "predicted KL divergence" in mix_text(read) and "nats" not in mix_text(budget) + price_text(budget)
 
 
 def test_progress_counts_tensors_then_tokens_of_the_text(qtbot: QtBot, checkpoint: Checkpoint, verbs: Slow) -> None:
@@ -228,11 +233,11 @@ def test_a_size_and_the_error_there_are_two_ways_to_say_the_same(share: float) -
 
 @given(st.sampled_from([SIZE, BITS, MEMORY, ERROR, LIKE]), st.floats(0, 1), st.integers(1, 1 << 20))
 def test_slider_field_and_plot_agree_about_every_value(kind: str, share: float, context: int) -> None:
-    found = reach()
-    scale = gauge(kind, found, context)
+    found, room = reach(), Memory(1, context)
+    scale = gauge(kind, found, room)
     value = scale.value(share)
     assert scale.low <= value <= scale.high
     step = 1 if kind == LIKE else 0.01
     assert abs(scale.share(value) - share) <= step
-    again = scale.value_of(scale.bytes(value, found, context), found, context)
+    again = scale.value_of(scale.bytes(value, found, room), found, room)
     assert scale.share(again) == pytest.approx(scale.share(value), abs=0.01)

@@ -24,8 +24,8 @@ from qtquant_app.gui.export import (
     csv_text,
 )
 from qtquant_app.gui.exporter import Exporter, exporter_of
-from qtquant_app.gui.models.job_table import JobTable
 from qtquant_app.gui.models.rows import Column, RowsModel
+from qtquant_app.gui.models.run_tensors import RunTensors
 from qtquant_app.gui.plots.base import Plot
 from qtquant_app.gui.plots.histogram import HistogramPlot
 from qtquant_app.gui.settings import Settings
@@ -246,7 +246,7 @@ def test_a_table_is_copied_as_text_by_its_key(table: Table) -> None:
 
 def test_the_job_table_saves_what_is_known_in_full_and_leaves_the_rest_empty() -> None:
     plan = plan_for(checkpoint(1))
-    jobs = JobTable()
+    jobs = RunTensors()
     jobs.set_plan(plan)
     first = plan.quantized[0]
     assert first.scheme is not None

@@ -149,3 +149,20 @@ def test_the_scene_of_an_empty_plot_takes_no_target(qtbot: QtBot) -> None:
     with qtbot.assertNotEmitted(plot.aimed):
         QTest.mouseClick(plot.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(30, 30))
     plot.scene().sigMouseMoved.emit(QPointF(10, 10))
+
+
+def test_errors_in_nats_say_so_on_the_axis_and_in_every_read_out(qtbot: QtBot, plot: FrontierPlot) -> None:
+    words: list[str] = []
+    plot.pointed.connect(words.append)
+    axis = plot.getAxis("left")
+    for calibrated in (False, True):
+        plot.draw(replace(REACH, calibrated=calibrated))
+        plot.set_mix(Point(2_499_000, 0.25))
+        plot.scene().sigMouseMoved.emit(plot.on_screen(REACH.uniform[4]))
+        plot.scene().sigMouseMoved.emit(plot.on_screen(Point(3_000_000, 0.5)))
+        table = plot.table()
+        assert table is not None
+        for said in (axis.labelText, words[-1], plot.accessibleDescription(), table[0][-1]):
+            assert ("nats a token" in said) == calibrated and ("KL divergence" in said) == calibrated
+    label = axis.label.mapRectToParent(axis.label.boundingRect())
+    assert label.top() >= 0 and label.bottom() <= axis.size().height()

@@ -16,9 +16,9 @@ from qtquant_app.core.plan import Plan
 from qtquant_app.core.quantities import NOTHING
 from qtquant_app.core.report import ErrorSums, TensorReport
 from qtquant_app.core.scheme import Scheme
-from qtquant_app.gui.models.job_table import JobTable
 from qtquant_app.gui.models.plan_table import PLAN_COLUMNS
 from qtquant_app.gui.models.rows import Column, RowsModel
+from qtquant_app.gui.models.run_tensors import RunTensors
 from qtquant_app.gui.widgets.table import Table
 from tests.gui.inspect_samples import checkpoint, plan_for
 
@@ -79,7 +79,7 @@ def test_numbers_stand_at_the_right_and_tooltips_are_no_markup(words: RowsModel)
 
 def test_the_models_keep_qts_rules(words: RowsModel, plan: Plan, qtmodeltester: ModelTester) -> None:
     qtmodeltester.check(words)
-    jobs = JobTable()
+    jobs = RunTensors()
     jobs.set_plan(plan)
     qtmodeltester.check(jobs)
 
@@ -110,7 +110,7 @@ def test_the_first_column_takes_the_room_there_is(qtbot: QtBot, words: RowsModel
 
 
 def test_a_job_table_starts_with_every_tensor_to_quantize_and_no_error(plan: Plan) -> None:
-    table = JobTable()
+    table = RunTensors()
     table.set_plan(plan)
     assert column(table, 0) == [tensor.name for tensor in plan.quantized]
     assert set(column(table, 4)) == {NOTHING}
@@ -118,7 +118,7 @@ def test_a_job_table_starts_with_every_tensor_to_quantize_and_no_error(plan: Pla
 
 
 def test_a_batch_costs_one_change_that_covers_its_rows(plan: Plan) -> None:
-    table = JobTable()
+    table = RunTensors()
     table.set_plan(plan)
     changes: list[tuple[int, int]] = []
     table.dataChanged.connect(lambda first, last, roles: changes.append((first.row(), last.row())))
@@ -134,7 +134,7 @@ def test_a_batch_costs_one_change_that_covers_its_rows(plan: Plan) -> None:
 
 
 def test_an_exact_tensor_and_a_hopeless_one_both_show(plan: Plan) -> None:
-    table = JobTable()
+    table = RunTensors()
     table.set_plan(plan)
     names = [tensor.name for tensor in plan.quantized]
     table.add([done(names[0], 0.0)])
@@ -145,7 +145,7 @@ def test_an_exact_tensor_and_a_hopeless_one_both_show(plan: Plan) -> None:
 
 def test_twenty_thousand_tensors_are_no_burden(qtbot: QtBot, plan: Plan) -> None:
     many = tuple(replace(plan.quantized[0], name=f"layer.{i}.weight") for i in range(20_000))
-    table = JobTable()
+    table = RunTensors()
     started = time.perf_counter()
     table.set_plan(replace(plan, tensors=many))
     table.add([done(f"layer.{i}.weight", 0.01) for i in range(0, 20_000, 100)])

@@ -13,7 +13,7 @@ from qtquant_app.gui.hints import window_hint
 from qtquant_app.gui.output_state import suggest
 from qtquant_app.gui.theme import ThemeName, apply_theme, colors
 from qtquant_app.gui.widgets.buttons import Button
-from qtquant_app.gui.widgets.details import DetailsDialog
+from qtquant_app.gui.widgets.crash_panel import CrashPanel
 from qtquant_app.gui.widgets.error_panel import ErrorPanel
 from qtquant_app.gui.widgets.facts import Facts
 from qtquant_app.gui.widgets.icons import icon, picture
@@ -79,9 +79,9 @@ def test_the_cause_of_an_error_can_be_read_and_copied(qtbot: QtBot) -> None:
     panel.show_error(internal(ValueError("deep")))
     panel.show()
     panel._details.click()
-    dialog = panel.findChild(DetailsDialog)
-    assert dialog is not None
-    dialog._copy()
+    report = panel.findChild(CrashPanel)
+    assert report is not None
+    report._copy()
     assert "ValueError: deep" in QGuiApplication.clipboard().text()
 
 

@@ -40,6 +40,19 @@ class Reach:
     """Output bytes of the least error; the frontier is without what its headers and config take more than the smallest's."""
     around: int
     """Of the output bytes those that are no tensors, and that no device holds."""
+    calibrated: bool = False
+    """Whether errors are nats a token."""
+    compared: tuple[tuple[Scheme, float], ...] = ()
+    """Schemes that were measured and are not among `schemes`, with their errors if all got them."""
+
+    unfit: tuple[Scheme, ...] = ()
+    """Schemes that were measured and do not fit all."""
+
+    @property
+    def likes(self) -> tuple[tuple[Scheme, float], ...]:
+        """What a mix can be held against, the worst first: a scheme, and the error if all got it."""
+        chosen = ((scheme, point.error) for scheme, point in zip(self.schemes, self.uniform, strict=True))
+        return tuple(sorted((*chosen, *self.compared), key=lambda pair: -pair[1]))
 
     @property
     def bytes(self) -> tuple[int, int]:
@@ -82,19 +95,17 @@ class Reach:
         """About the bits per weight of `size` output bytes."""
         return self.bits[0] + 8 * (size - self.bytes[0]) / self.weights if self.weights else self.bits[0]
 
-    def besides(self, context: int) -> int:
-        """By how much a device has to be larger than the output: the cache of so many tokens, and what a runtime needs."""
-        return memory_use(self.config, Memory(1, context)).total - self.around
+    def besides(self, room: Memory) -> int:
+        """By how much a device has to be larger than the output: the cache of that context, and what a runtime needs."""
+        return memory_use(self.config, room).total - self.around
 
 
 def reach_of(measured: Measured) -> Reach:
     """The Reach of what was measured. It makes a plan for each uniform scheme: for a worker."""
     schemes = {treatment.label: treatment for treatment in measured.treatments if isinstance(treatment, Scheme)}
-    uniform = [
-        Point(measured.plan(chosen).output_bytes, measured.spent(chosen)[1], label)
-        for label, chosen in measured.uniform
-    ]
-    uniform.sort(key=lambda point: (point.bytes, point.error))
+    uniform = sorted(measured.uniform_points, key=lambda point: (point.bytes, point.error))
+    taken = {point.label for point in uniform}
+    compared = [(s, e) for s, e in measured.compared.items() if not isinstance(e, str) and s.label not in taken]
     least = measured.plan(measured.smallest.chosen)
     counted = [found for found in measured.sets if _scheme_sizes(found)]
     return Reach(
@@ -107,6 +118,9 @@ def reach_of(measured: Measured) -> Reach:
         config=measured.checkpoint.config,
         largest=_largest(measured),
         around=least.output_bytes - sum(file.nbytes - file.header_bytes for file in least.files),
+        calibrated=measured.calibrated,
+        compared=tuple(compared),
+        unfit=tuple(scheme for scheme, error in measured.compared.items() if isinstance(error, str)),
     )
 
 

@@ -16,6 +16,9 @@ from qtquant_app.gui.models.scan_digest import Digest
 KEEP = "keep"
 MIXED = "mixed"
 
+_SUMS = 5
+"""Fields of ErrorSums that a scan knows: what is added up here."""
+
 
 class Findings:
     """Answers for one tensor and for many at once; nothing is worked out before it is asked."""
@@ -85,7 +88,7 @@ class Findings:
         rows: list[list[float]] = []
         if not self._errors.keys().isdisjoint(names):
             own = [errors for name in names if name in self._errors and (errors := self.errors(name, scheme))]
-            rows += [list(astuple(errors)) for errors in own]
+            rows += [list(astuple(errors)[:_SUMS]) for errors in own]
             names = [name for name in names if name not in self._errors]
         return rows + self._scan.errors(names, scheme).tolist() if self._scan is not None else rows
 

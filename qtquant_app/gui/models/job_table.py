@@ -1,134 +1,133 @@
-"""The tensors of a run, filled in as they finish."""
+"""The queue and the history as rows; those that wait can be dragged into another order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from math import inf
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-from PySide6.QtCore import QObject, Qt
+from PySide6.QtCore import QByteArray, QMimeData, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
 
-from qtquant_app.core.events import Event, TensorDone, Verified
-from qtquant_app.core.plan import Plan, TensorPlan
-from qtquant_app.core.quantities import NOTHING, bytes_text, decibels, share_text
-from qtquant_app.core.report import TensorReport
+from qtquant_app.core.job import JobRecord, JobState
+from qtquant_app.core.job_words import moment, recipe_text, result_text, state_text, time_text
 from qtquant_app.gui.models.rows import Column, RowsModel
 
-VERIFIED = "\u2713 verified"
+Index = QModelIndex | QPersistentModelIndex
+MIME = "application/x-qtquant-job"
 
-
-@dataclass(slots=True)
-class Outcome:
-    """What is known of a tensor that has been quantized."""
-
-    report: TensorReport
-    verified: bool
+_ORDER = {state: at for at, state in enumerate(JobState)}
 
 
 class JobTable(RowsModel):
-    """One row a tensor that the plan quantizes; each batch of events costs one `dataChanged`.
+    """One row a job. `moved` asks for another order; the rows follow when the queue has it."""
 
-    Rows are the plan's own tensors: a plan of sixty thousand is shown without making as many rows.
-    """
+    moved = Signal(str, int)
+    """The id of a waiting job, and its wanted place among those that wait."""
 
-    def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(_columns(self._sqnr, self._relative, self._bytes, self._verified), parent)
-        self._row_of: dict[str, int] = {}
-        self._outcomes: dict[str, Outcome] = {}
+    def __init__(self, elsewhere: Callable[[JobRecord], bool], parent: QObject | None = None) -> None:
+        super().__init__(_columns(elsewhere), parent)
+        self._all: tuple[JobRecord, ...] = ()
+        self._wanted = ""
 
-    def set_plan(self, plan: Plan) -> None:
-        """Starts over with the tensors of `plan`, none of them finished."""
-        self._row_of, self._outcomes = {}, {}
-        self.set_rows(plan.quantized)
+    def set_jobs(self, records: Iterable[JobRecord]) -> bool:
+        """Shows `records`. Rows that stay the same jobs in the same order are only painted anew; True where they do not."""
+        self._all = tuple(records)
+        return self._show()
 
-    def add(self, events: Iterable[Event]) -> None:
-        """Takes in what `events` say of tensors."""
-        if not self._row_of:
-            self._row_of = {tensor.name: row for row, tensor in enumerate(self._rows)}
-        touched: list[int] = []
-        for event in events:
-            if isinstance(event, (TensorDone, Verified)) and event.report.name in self._row_of:
-                self._learn(event.report, isinstance(event, Verified))
-                touched.append(self._row_of[event.report.name])
-        self._announce(touched)
+    def set_filter(self, words: str) -> None:
+        """Shows only jobs that hold every one of `words` in their label, folders, scheme, state or error."""
+        self._wanted = words.casefold()
+        self._show()
 
     @property
-    def finished(self) -> int:
-        """How many rows have their error."""
-        return len(self._outcomes)
+    def hidden(self) -> int:
+        """How many jobs the filter leaves out."""
+        return len(self._all) - len(self._rows)
 
-    def _learn(self, report: TensorReport, verified: bool) -> None:
-        before = self._outcomes.get(report.name)
-        self._outcomes[report.name] = Outcome(report, verified or (before is not None and before.verified))
+    def row_of(self, id: str) -> int:
+        """Where the job shows; -1 where it does not."""
+        return next((at for at in range(len(self._rows)) if self.row(at).id == id), -1)
 
-    def _sqnr(self, tensor: TensorPlan) -> float | None:
-        found = self._outcomes.get(tensor.name)
-        return found.report.errors.sqnr_db if found else None
+    def place_of(self, id: str) -> int:
+        """Its place among the jobs that wait, all of them counted; -1 where it does not wait."""
+        return next((at for at, record in enumerate(self._queue) if record.id == id), -1)
 
-    def _relative(self, tensor: TensorPlan) -> float | None:
-        found = self._outcomes.get(tensor.name)
-        return found.report.errors.relative_error if found else None
+    def flags(self, index: Index) -> Qt.ItemFlag:
+        flags = super().flags(index)
+        if not index.isValid():
+            return flags | Qt.ItemFlag.ItemIsDropEnabled  # between the rows, never onto one
+        waits = self.row(index.row()).state is JobState.WAITING
+        return flags | Qt.ItemFlag.ItemIsDragEnabled if waits and self._sorted_by[0] < 0 else flags
 
-    def _bytes(self, tensor: TensorPlan) -> int:
-        found = self._outcomes.get(tensor.name)
-        return found.report.bytes if found else tensor.bytes
+    def supportedDropActions(self) -> Qt.DropAction:
+        return Qt.DropAction.MoveAction
 
-    def _verified(self, tensor: TensorPlan) -> bool:
-        found = self._outcomes.get(tensor.name)
-        return found is not None and found.verified
+    def mimeTypes(self) -> list[str]:
+        return [MIME]
 
-    def _announce(self, rows: list[int]) -> None:
-        if not rows:
-            return
-        first, last = 0, len(self._rows) - 1
-        if self._sorted_by[0] < 0:
-            first, last = min(rows), max(rows)
-        there = self.index(last, len(self.columns) - 1)
-        self.dataChanged.emit(self.index(first, 0), there, [Qt.ItemDataRole.DisplayRole])
+    def mimeData(self, indexes: Sequence[QModelIndex]) -> QMimeData:
+        data = QMimeData()
+        rows = sorted({index.row() for index in indexes})
+        data.setData(MIME, QByteArray("\n".join(self.row(at).id for at in rows[:1]).encode()))
+        return data
+
+    def dropMimeData(self, data: QMimeData, action: Qt.DropAction, row: int, column: int, parent: Index) -> bool:
+        """Asks for the move and answers no: a view that hears yes would take the dragged row away by itself."""
+        id = bytes(data.data(MIME).data()).decode("ascii", "replace")
+        before = self.place_of(id)
+        if action == Qt.DropAction.MoveAction and before >= 0:
+            place = self._place_at(len(self._rows) if row < 0 else row)
+            self.moved.emit(id, place - 1 if place > before else place)
+        return False
+
+    @property
+    def _queue(self) -> list[JobRecord]:
+        return [record for record in self._all if record.state is JobState.WAITING]
+
+    def _place_at(self, row: int) -> int:
+        """How many jobs wait before the one that shows at `row`, hidden ones included."""
+        queue = self._queue
+        after = (self.place_of(self.row(at).id) for at in range(row, len(self._rows)))
+        return next((place for place in after if place >= 0), len(queue))
+
+    def _show(self) -> bool:
+        rows = [record for record in self._all if self._matches(record)]
+        if [record.id for record in rows] != [record.id for record in self._rows] or self._sorted_by[0] >= 0:
+            self.set_rows(rows)
+            return True
+        changed = [at for at, (old, new) in enumerate(zip(self._rows, rows, strict=True)) if old != new]
+        self._rows = rows
+        if changed:
+            last = self.index(changed[-1], len(self.columns) - 1)
+            self.dataChanged.emit(self.index(changed[0], 0), last, [Qt.ItemDataRole.DisplayRole])
+        return False
+
+    def _matches(self, record: JobRecord) -> bool:
+        if not self._wanted:
+            return True
+        text = " ".join(
+            (record.label, record.source, record.output, recipe_text(record), state_text(record), result_text(record))
+        )
+        return all(word in text.casefold() for word in self._wanted.split())
 
 
-def _columns(
-    sqnr: Callable[[TensorPlan], float | None],
-    relative: Callable[[TensorPlan], float | None],
-    size: Callable[[TensorPlan], int],
-    verified: Callable[[TensorPlan], bool],
-) -> tuple[Column, ...]:
-    """Over TensorPlan; the arguments say what has become of a tensor."""
+def _columns(elsewhere: Callable[[JobRecord], bool]) -> tuple[Column, ...]:
+    """Over JobRecord."""
 
-    def last(value: float | None) -> float:
-        return -inf if value is None else value
+    def state(record: JobRecord) -> str:
+        return state_text(record, elsewhere=elsewhere(record))
 
-    def said(value: float | None, text: Callable[[float], str]) -> str:
-        return NOTHING if value is None else text(value)
-
-    def percents(value: float) -> str:
-        return share_text(value, 1, 2)
+    def state_key(record: JobRecord) -> Any:
+        return _ORDER[record.state], record.order
 
     return (
-        Column("Tensor", lambda t: t.name, lambda t: t.name, "model.layers.88.self_attn.q_proj.weight"),
-        Column("Scheme", _scheme, _scheme, "W4 g128 asym mse"),
-        Column("Before", lambda t: bytes_text(t.source_bytes), lambda t: t.source_bytes, "88.8 MB", True, unit="bytes"),
-        Column("After", lambda t: bytes_text(size(t)), size, "88.8 MB", True, unit="bytes"),
-        Column(
-            "SQNR",
-            lambda t: said(sqnr(t), decibels),
-            lambda t: last(sqnr(t)),
-            "88.88 dB",
-            True,
-            value=sqnr,
-            unit="dB",
-        ),
-        Column(
-            "Relative error",
-            lambda t: said(relative(t), percents),
-            lambda t: last(relative(t)),
-            "88.88 %",
-            True,
-            value=relative,
-        ),
-        Column("Verified", lambda t: VERIFIED if verified(t) else NOTHING, verified, VERIFIED, value=verified),
+        Column("Job", lambda r: r.label, lambda r: r.label, "some-model-8B", tip=lambda r: r.source),
+        Column("State", state, state_key, "\u23f8 interrupted at 88 %"),
+        Column("Recipe", recipe_text, recipe_text, "W4 g128 sym, 8 rules"),
+        Column("Output", _folder, _folder, "some-model-8B-w4-g128-sym", tip=lambda r: r.output),
+        Column("Result", result_text, result_text, "88.8 GB, 4.25 bits"),
+        Column("When", lambda r: time_text(moment(r)), moment, "2088-08-08 08:08"),
     )
 
 
-def _scheme(tensor: TensorPlan) -> str:
-    return tensor.scheme.label if tensor.scheme else NOTHING
+def _folder(record: JobRecord) -> str:
+    return record.output.rstrip("/\\").replace("\\", "/").rpartition("/")[2] or record.output

@@ -10,7 +10,7 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersisten
 
 from qtquant_app.core.quantities import NOTHING
 from qtquant_app.gui.export import Numbers
-from qtquant_app.gui.widgets.text import plain_tip
+from qtquant_app.gui.widgets.text import cell_text, plain_tip
 
 Index = QModelIndex | QPersistentModelIndex
 
@@ -92,7 +92,7 @@ class RowsModel(QAbstractTableModel):
         column = self.columns[index.column()]
         match role:
             case Qt.ItemDataRole.DisplayRole:
-                return column.text(self.row(index.row()))
+                return cell_text(column.text(self.row(index.row())))
             case Qt.ItemDataRole.TextAlignmentRole if column.number:
                 return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
             case Qt.ItemDataRole.ToolTipRole:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable
-from html import escape
 from typing import Any
 
+from qtquant_app.core.escaping import shortened, visible
 from qtquant_app.core.quantities import bytes_text, decibels, plural, shape_text
 from qtquant_app.core.report import ErrorSums
 from qtquant_app.gui.models.findings import Findings
 from qtquant_app.gui.models.tensor_filter import Column, error_value, tensor_value
 from qtquant_app.gui.models.tensor_nodes import Node, Outline
+from qtquant_app.gui.widgets.text import cell_text, plain_tip
 
 TITLES = ("Name", "Flags", "Scheme", "SQNR", "Bytes", "Shape", "Kind", "Type")
+_LONGEST_LINE = 400
 WARNING = "\N{WARNING SIGN}"
 
 
@@ -48,7 +50,7 @@ class Cells:
         """The words of a cell; a flat list says the whole names."""
         match column:
             case Column.NAME:
-                return node.name if flat else node.label
+                return cell_text(node.name if flat else node.label)
             case Column.FLAGS:
                 return self._flags(node)
             case Column.SCHEME:
@@ -110,7 +112,7 @@ class Cells:
             lines += [f"{WARNING} {flag}" for flag in self._findings.flags.get(tensor.name, ())]
         elif odd := self._odd_below(node):
             lines.append(f"{WARNING} {plural(odd, 'odd tensor')} below")
-        return "<br>".join(escape(line) for line in lines).join(("<qt>", "</qt>"))
+        return plain_tip("\n".join(visible(shortened(line, _LONGEST_LINE)) for line in lines))
 
     def _flags(self, node: Node) -> str:
         if node.tensor is not None:

@@ -124,7 +124,7 @@ def _tests(text: str) -> list[_Narrow]:
     text = text.strip()
     if text.startswith("re:"):
         search = compiled(text).search
-        return [lambda outline, among: [at for at in among if search(outline.names[at]) is not None]]
+        return [lambda outline, among: [at for at in among if search(outline.names[at])]]
     if GLOB & set(text):
         return [_glob(text)]
     return [_word(word) for word in text.lower().split()]

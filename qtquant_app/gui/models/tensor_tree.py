@@ -34,7 +34,7 @@ FEW = 1_000
 """Of so many tensors it is looked up which rows they are in; where more have changed all rows are made anew when they show."""
 AT_ONCE = 4_000
 """Up to so many tensors are arranged on the spot; more go to a worker, and `ready` follows."""
-FETCHED = 1_000
+FETCHED = 250
 """The rows below one that a view is told of at first. It asks for more as it comes to their end; it lays out all it knows of."""
 
 

@@ -71,6 +71,7 @@ class InspectPage(QWidget):
         self.compare = ComparePanel(session, self.inspection)
         self.glance = GlancePanel(session, self.inspection)
         self.previewer = Previewer(session.verbs, self)
+        self.previewer.busy_changed.connect(session.runner.give_way)
         self.pointer = Pointer(session, self.inspection, self)
         self.windows = Latest(self)
         self._ruler = Latest(self)

@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QTabWidget, QVBox
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import PlanError, QtQuantError, RuleError
 from qtquant_app.core.plan import Plan
-from qtquant_app.core.recipe import Recipe, Rule
+from qtquant_app.core.recipe import NonFinitePolicy, Recipe, Rule
 from qtquant_app.core.recipe_diff import diff
 from qtquant_app.gui.models.plan_table import PLAN_COLUMNS
 from qtquant_app.gui.models.rows import RowsModel
@@ -32,6 +32,7 @@ from qtquant_app.gui.widgets.format_choice import FormatChoice
 from qtquant_app.gui.widgets.gives_card import GivesCard
 from qtquant_app.gui.widgets.hub_field import HubField
 from qtquant_app.gui.widgets.lint_card import LintCard
+from qtquant_app.gui.widgets.nonfinite_choice import NonFiniteChoice
 from qtquant_app.gui.widgets.page import Page, scrolled
 from qtquant_app.gui.widgets.patterns_edit import PatternsEdit
 from qtquant_app.gui.widgets.presets_button import PresetsButton
@@ -72,6 +73,7 @@ class RecipePage(Page):
         self.save_button = Button("&Save recipe…", "save", name="saveRecipeButton", tip="Ctrl+S")
         self.scheme_editor = SchemeEditor()
         self.format_choice = FormatChoice()
+        self.nonfinite_choice = NonFiniteChoice()
         self.ignore_edit = PatternsEdit("ignoreEdit", "Patterns of modules to leave as they are")
         self.rules_card = RulesCard()
         self.budget_card = BudgetCard(session, settings)
@@ -146,6 +148,7 @@ class RecipePage(Page):
             ("Scheme", (self.scheme_editor, self.scheme_error)),
             ("Format", (self.format_choice,)),
             ("Leave as they are", (*self._ignore_widgets(), self.pattern_error)),
+            ("Weights that are not finite", (self.nonfinite_choice,)),
         ):
             card = Card(title)
             for widget in widgets:
@@ -197,6 +200,7 @@ class RecipePage(Page):
         self.save_button.clicked.connect(self.save_as)
         self.scheme_editor.scheme_changed.connect(session.set_default_scheme)
         self.format_choice.format_changed.connect(self._on_format)
+        self.nonfinite_choice.policy_changed.connect(self._on_nonfinite)
         self.ignore_edit.patterns_changed.connect(self._on_ignore)
         self.rules_card.rules_changed.connect(self._on_rules)
         self.rules_card.titled.connect(lambda title: self.tabs.setTabText(0, title))
@@ -225,6 +229,9 @@ class RecipePage(Page):
     def _on_format(self, name: str) -> None:
         self._session.set_recipe(replace(self._session.recipe, format=name))
 
+    def _on_nonfinite(self, policy: NonFinitePolicy) -> None:
+        self._session.set_recipe(replace(self._session.recipe, nonfinite=policy))
+
     def _on_ignore(self, patterns: tuple[str, ...]) -> None:
         self._session.set_recipe(replace(self._session.recipe, ignore=patterns))
 
@@ -235,6 +242,7 @@ class RecipePage(Page):
         if recipe.default != self.scheme_editor.scheme:
             self.scheme_editor.set_scheme(recipe.default)
         self.format_choice.set_format(recipe.format)
+        self.nonfinite_choice.set_policy(recipe.nonfinite)
         self.ignore_edit.set_patterns(recipe.ignore)
         self.rules_card.set_recipe(recipe)
         self._settings.set_recipe(recipe)

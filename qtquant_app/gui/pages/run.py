@@ -1,4 +1,4 @@
-"""The Run page: carries the plan out in the background and shows each tensor as it finishes."""
+"""The Run page: carries the plan out in the background, or lets it wait in the queue, and shows what becomes of it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from typing import Literal, cast
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import QFormLayout, QHBoxLayout, QProgressBar, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFormLayout, QHBoxLayout, QProgressBar, QSplitter, QTabWidget, QVBoxLayout, QWidget
 
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import QtQuantError
+from qtquant_app.core.event_words import STAGES
 from qtquant_app.core.events import Event
 from qtquant_app.core.plan import Plan, RunOptions
 from qtquant_app.core.quantities import bytes_text, duration_text, rate_text, share_text
 from qtquant_app.core.report import RunReport
 from qtquant_app.gui.catalog import Catalog
-from qtquant_app.gui.models.job_table import JobTable
+from qtquant_app.gui.models.run_tensors import RunTensors
 from qtquant_app.gui.output_state import default_parent, suggest
 from qtquant_app.gui.pace_probe import PaceProbe
 from qtquant_app.gui.progress import Progress
@@ -27,10 +28,12 @@ from qtquant_app.gui.widgets.buttons import Button
 from qtquant_app.gui.widgets.card import Card
 from qtquant_app.gui.widgets.choice_box import ChoiceBox
 from qtquant_app.gui.widgets.error_panel import ErrorPanel
+from qtquant_app.gui.widgets.job_text import JobText
+from qtquant_app.gui.widgets.jobs_panel import JobsPanel
 from qtquant_app.gui.widgets.outcome_card import OutcomeCard
 from qtquant_app.gui.widgets.output_field import OutputField
 from qtquant_app.gui.widgets.page import Page
-from qtquant_app.gui.widgets.run_log import STAGES, RunLog
+from qtquant_app.gui.widgets.run_log import RunLog
 from qtquant_app.gui.widgets.table import Table
 from qtquant_app.gui.widgets.text import Text
 
@@ -46,7 +49,7 @@ STEPS = 1000
 
 
 class RunPage(Page):
-    """Output folder, verification and device; start, pause, cancel; progress, tensors, log."""
+    """Output folder, verification and device; start, queue, pause, cancel; progress; the jobs; tensors and log of the run."""
 
     def __init__(self, session: Session, settings: Settings) -> None:
         super().__init__("runPage", "Run", "quantizes, writes and verifies in the background")
@@ -58,6 +61,9 @@ class RunPage(Page):
         self.verify_combo = ChoiceBox()
         self.device_combo = ChoiceBox()
         self.start_button = Button("&Start", "play", name="startButton", tip="Starts the run (Ctrl+R)", primary=True)
+        self.queue_button = Button(
+            "Add to &queue", name="queueButton", tip="Lets the run wait behind the others (Ctrl+Shift+R)"
+        )
         self.pause_button = Button("&Pause", "pause", name="pauseButton", tip="Holds the run at the next chunk")
         self.cancel_button = Button(
             "&Cancel", "stop", name="cancelButton", tip="Stops the run; what is finished is kept for a later start"
@@ -66,9 +72,11 @@ class RunPage(Page):
         self.progress_text = Text(muted=True)
         self.why_not = Text(muted=True, wrap=True)
         self.error_panel = ErrorPanel("errorPanel")
-        self.job_model = JobTable(self)
-        self.job_table = Table(self.job_model, "jobTable", "Tensors of the run")
-        self.job_table.set_empty_text("The tensors of the run show here, each with its error as it finishes.")
+        self.jobs_panel = JobsPanel(session.queue)
+        self.job_text = JobText()
+        self.job_model = RunTensors(self)
+        self.tensor_table = Table(self.job_model, "runTensorTable", "Tensors of the run")
+        self.tensor_table.set_empty_text("The tensors of the run show here, each with its error as it finishes.")
         self.log = RunLog()
         self.outcome_card = OutcomeCard()
         self._prober = PaceProbe(session, self)
@@ -79,14 +87,27 @@ class RunPage(Page):
         self._refresh()
 
     def start(self) -> None:
-        """Starts the run if everything it needs is there."""
-        plan = self._session.plan
-        if plan is None or not self.start_button.isEnabled():
-            return
-        field = self.output_field
-        verify = cast(Verify, self.verify_combo.currentData())
-        options = RunOptions(field.path, verify=verify, resume=field.resume, overwrite=field.overwrite)
-        self._session.runner.start(plan, options)
+        """Starts the run if everything it needs is there; while another is under way it waits in the queue."""
+        if self._session.runner.state.active:
+            self.enqueue()
+        elif self._session.plan is not None and self.start_button.isEnabled():
+            self.error_panel.show_error(None)
+            self._session.queue.start(self._session.plan, self._options(), self._session.device)
+
+    def enqueue(self) -> None:
+        """Puts the run into the queue if everything it needs is there."""
+        if self._session.plan is not None and self.queue_button.isEnabled():
+            path = self.output_field.path
+            self._session.queue.add(self._session.plan, self._options(), self._session.device)
+            self._session.message.emit(f"Added to the queue: {path}", "")
+
+    def toggle_queue(self) -> None:
+        """Starts the queue, or holds it."""
+        self.jobs_panel.queue_button.click()
+
+    def _options(self) -> RunOptions:
+        field, verify = self.output_field, cast(Verify, self.verify_combo.currentData())
+        return RunOptions(field.path, verify=verify, resume=field.resume, overwrite=field.overwrite)
 
     def toggle_pause(self) -> None:
         """Pauses the run, or goes on with it."""
@@ -135,27 +156,34 @@ class RunPage(Page):
         self.content.addWidget(self.error_panel)
         self.splitter = QSplitter(Qt.Orientation.Vertical)
         self.splitter.setChildrenCollapsible(False)
-        self.splitter.addWidget(self.job_table)
+        self.splitter.addWidget(self.jobs_panel)
         self.splitter.addWidget(self._told())
-        self.splitter.setStretchFactor(0, 3)
-        self.splitter.setStretchFactor(1, 1)
+        self.splitter.setStretchFactor(0, 2)
+        self.splitter.setStretchFactor(1, 3)
         self.content.addWidget(self.splitter, 1)
 
     def _told(self) -> QWidget:
-        """The log, and what came of the run."""
+        """What is known of the run at hand, and of the job that is chosen."""
         row = QSplitter(Qt.Orientation.Horizontal)
         row.setChildrenCollapsible(False)
         row.addWidget(self.log)
         row.addWidget(self.outcome_card)
         row.setStretchFactor(0, 1)
         row.setStretchFactor(1, 1)
-        return row
+        self.tabs = QTabWidget()
+        self.tabs.setObjectName("runTabs")
+        self.tabs.setAccessibleName("The run, and the chosen job")
+        self.tabs.setDocumentMode(True)
+        self.tabs.tabBar().setAccessibleName("The run, and the chosen job")
+        for widget, title in ((self.tensor_table, "Tensors"), (row, "Log"), (self.job_text, "Chosen job")):
+            self.tabs.addTab(widget, title)
+        return self.tabs
 
     def _buttons(self) -> QWidget:
         row = QHBoxLayout()
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(2 * GRID)
-        for button in (self.start_button, self.pause_button, self.cancel_button):
+        for button in (self.start_button, self.queue_button, self.pause_button, self.cancel_button):
             row.addWidget(button)
         right = QVBoxLayout()
         right.setSpacing(GRID)
@@ -174,6 +202,10 @@ class RunPage(Page):
     def _connect(self) -> None:
         session, runner = self._session, self._session.runner
         self.start_button.clicked.connect(self.start)
+        self.queue_button.clicked.connect(self.enqueue)
+        self.jobs_panel.selected.connect(self.job_text.show_job)
+        self.jobs_panel.table.clicked.connect(lambda _: self.tabs.setCurrentWidget(self.job_text))
+        session.queue.changed.connect(self._on_queue)
         self.pause_button.clicked.connect(self.toggle_pause)
         self.cancel_button.clicked.connect(runner.cancel)
         self.output_field.changed.connect(self._refresh)
@@ -222,8 +254,9 @@ class RunPage(Page):
 
     def _suggest(self) -> None:
         checkpoint = self._session.checkpoint
-        if checkpoint is not None and not self._chosen_by_hand and not self._session.runner.state.active:
-            self.output_field.set_path(suggest(checkpoint, self._session.recipe, self._parent_folder))
+        if checkpoint is not None and not self._chosen_by_hand:
+            taken = self._session.queue.outputs
+            self.output_field.set_path(suggest(checkpoint, self._session.recipe, self._parent_folder, taken))
 
     def _on_plan(self, outcome: Plan | QtQuantError | None) -> None:
         plan = outcome if isinstance(outcome, Plan) else None
@@ -238,7 +271,9 @@ class RunPage(Page):
         self.error_panel.show_error(None)
         self.job_model.set_plan(plan)
         self.outcome_card.set_report(None)
-        self.log.add([f"{plan.label} to {self.output_field.path}, {plan.format}, on {plan.device}"])
+        options = self._session.runner.options
+        output = options.output if options else ""
+        self.log.add([f"{plan.label} to {output}, {plan.format}, on {plan.device}"])
         self.progress_bar.setValue(0)
         self.progress_text.setText("starting")
 
@@ -248,13 +283,19 @@ class RunPage(Page):
 
     def _on_progress(self, progress: Progress) -> None:
         self.progress_bar.setValue(round(STEPS * progress.fraction))
-        paused = self._session.runner.state is RunState.PAUSED
-        self.progress_text.setText(progress_words(progress, "paused" if paused else ""))
+        runner = self._session.runner
+        instead = "paused" if runner.state is RunState.PAUSED else ""
+        if not instead and runner.waits_for:
+            instead = f"waiting: {runner.waits_for}"
+        self.progress_text.setText(progress_words(progress, instead))
 
     def _on_state(self, state: RunState) -> None:
         if state in (RunState.PAUSED, RunState.CANCELLING, RunState.CANCELLED):
             self.log.add([_STATE_LINES[state]])
             self.progress_text.setText(_STATE_LINES[state])
+        if state is RunState.RUNNING and self._session.runner.plan is None:
+            self.progress_bar.setValue(0)
+            self.progress_text.setText("planning")
         if not state.active:
             self.output_field.settle()
         self._refresh()
@@ -272,13 +313,19 @@ class RunPage(Page):
         self.progress_text.setText(f"{bytes_text(report.output_bytes)} written in {took}, {proof}")
         self.log.add([f"saved {report.output} in {took}, {proof}"])
 
+    def _on_queue(self) -> None:
+        self.output_field.set_taken(self._session.queue.outputs)
+        self._refresh()
+
     def _refresh(self) -> None:
         state = self._session.runner.state
-        reason = "" if state.active else self._missing()
+        missing = self._missing()
+        reason = "" if state.active else missing
         self.progress_text.setVisible(not reason)
         self.why_not.setText(reason)
         self.why_not.setVisible(bool(reason))
         self.start_button.setEnabled(not state.active and not reason and self.output_field.ready)
+        self.queue_button.setEnabled(not missing and self.output_field.ready)
         self.start_button.setText("&Go on" if self.output_field.resume and not state.active else "&Start")
         self.pause_button.setEnabled(state in (RunState.RUNNING, RunState.PAUSED))
         self.pause_button.setText("Resu&me" if state is RunState.PAUSED else "&Pause")
@@ -287,8 +334,6 @@ class RunPage(Page):
         self.cancel_button.setEnabled(state in (RunState.RUNNING, RunState.PAUSED))
         if self.isVisible() and not reason and self.output_field.known:
             self._prober.look(self.output_field.path)
-        for control in (self.output_field, self.verify_combo, self.device_combo):
-            control.setEnabled(not state.active)
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)

@@ -11,6 +11,7 @@ from PySide6.QtGui import QMouseEvent
 
 from qtquant_app.core.budget import Point
 from qtquant_app.core.quantities import bytes_text, figure
+from qtquant_app.gui.budget_units import axis_title, error_text
 from qtquant_app.gui.models.budget_reach import Reach
 from qtquant_app.gui.plots.base import Plot
 from qtquant_app.gui.plots.error_axis import ErrorAxis
@@ -34,7 +35,7 @@ class FrontierPlot(Plot):
 
     def __init__(self) -> None:
         super().__init__("frontierPlot", "Predicted error against size", {"left": ErrorAxis("left")})
-        self.axis("left", "predicted error")
+        self.axis("left", axis_title(False))
         self._reach: Reach | None = None
         self._unit, self._word = UNITS[-1]
         self._target: float | None = None
@@ -73,6 +74,10 @@ class FrontierPlot(Plot):
         return self._mix
 
     @property
+    def _calibrated(self) -> bool:
+        return self._reach is not None and self._reach.calibrated
+
+    @property
     def names(self) -> list[pg.TextItem]:
         """The names of the uniform schemes; those that nothing but another's place was left for are not visible."""
         return self._names
@@ -83,6 +88,8 @@ class FrontierPlot(Plot):
         largest = reach.bytes[1] if reach else 1
         self._unit, self._word = next((unit for unit in UNITS if largest >= unit[0]), UNITS[-1])
         self.axis("bottom", f"output, {self._word}")
+        self.axis("left", axis_title(self._calibrated))
+        self.getAxis("left").resizeEvent()  # which puts a title of another length in the middle
         self._name_points()
         self._paint()
         self.show_all()
@@ -109,7 +116,7 @@ class FrontierPlot(Plot):
         rows += [(f"{p.label} for all", p.bytes, p.error) for p in self._reach.uniform]
         if self._mix is not None:
             rows.append(("the mix", self._mix.bytes, self._mix.error))
-        return ("what", "output (bytes)", "predicted error"), rows
+        return ("what", "output (bytes)", axis_title(self._calibrated)), rows
 
     def show_all(self) -> None:
         if self._reach is None:
@@ -193,8 +200,8 @@ class FrontierPlot(Plot):
             size = self.view.mapSceneToView(position).x() * self._unit
             low, high = self._reach.bytes
             if low <= size <= high:
-                error = figure(self._reach.error_at(size))
-                self.pointed.emit(f"{bytes_text(round(size))}: the best mix has a predicted error of about {error}")
+                error = error_text(self._reach.error_at(size), self._calibrated)
+                self.pointed.emit(f"{bytes_text(round(size))}: the best mix, {error}")
 
     def _point(self, at: int | None) -> None:
         """Reads a uniform scheme out; None reads nothing out."""
@@ -204,9 +211,8 @@ class FrontierPlot(Plot):
             self.pointed.emit("")
         else:
             point = self._reach.uniform[at]
-            self.pointed.emit(
-                f"{point.label} for all: {bytes_text(point.bytes)}, predicted error {figure(point.error)}"
-            )
+            error = error_text(point.error, self._calibrated)
+            self.pointed.emit(f"{point.label} for all: {bytes_text(point.bytes)}, {error}")
 
     def _place(self, size: float, error: float) -> tuple[float, float]:
         least = self._reach.errors[0] if self._reach else 0.0
@@ -285,7 +291,7 @@ class FrontierPlot(Plot):
 
     def _describe(self) -> None:
         mix = self._mix
-        words = f"the mix: {bytes_text(mix.bytes)}, predicted error {figure(mix.error)}" if mix else _EMPTY
+        words = f"the mix: {bytes_text(mix.bytes)}, {error_text(mix.error, self._calibrated)}" if mix else _EMPTY
         uniform = self._reach.uniform if self._reach else ()
         parts = [f"{p.label} for all: {bytes_text(p.bytes)}, {figure(p.error)}" for p in uniform]
         self.setAccessibleDescription("; ".join([words, *parts]))

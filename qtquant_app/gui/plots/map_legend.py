@@ -12,6 +12,7 @@ from qtquant_app.gui.models.model_cells import ModelCells
 from qtquant_app.gui.plots.base import axis_font
 from qtquant_app.gui.plots.colors import Theme
 from qtquant_app.gui.theme import mixed
+from qtquant_app.gui.widgets.text import tip_text
 from qtquant_app.ramps import SHADES
 
 BAR = 12
@@ -52,7 +53,7 @@ class MapLegend(QWidget):
         spread = f", {cells.measure.spread.value} scale" if cells else ""
         said = f"{self._weak} at the weak end, {self._strong} at the strong end{spread}" if ends else ""
         self.setAccessibleDescription(said)
-        self.setToolTip(said)
+        self.setToolTip(tip_text(said))
         self.update()
 
     def mark(self, shade: float) -> None:

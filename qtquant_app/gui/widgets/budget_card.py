@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from PySide6.QtCore import QEvent, QObject
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
@@ -9,10 +11,12 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 from qtquant_app.core.budget import Budget, Point
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import QtQuantError
-from qtquant_app.core.recipe import Recipe
+from qtquant_app.core.matrix import part_of
 from qtquant_app.core.target import Target
+from qtquant_app.gui.budget_gauge import LIKE
 from qtquant_app.gui.budget_words import in_its_place
 from qtquant_app.gui.budgeter import Budgeter
+from qtquant_app.gui.layer_rules import subjects_of
 from qtquant_app.gui.models.budget_reach import Reach
 from qtquant_app.gui.plots.frontier_plot import FrontierPlot
 from qtquant_app.gui.session import Session
@@ -47,6 +51,7 @@ class BudgetCard(QWidget):
         self.setObjectName("budgetCard")
         self._session = session
         self._asked_for_schemes = False
+        self._names: tuple[str, ...] = ()
         self.budgeter = Budgeter(session.verbs, self)
         self._schemes = Latest(self)
         self.explanation = Text(WHAT_IT_DOES, muted=True, wrap=True)
@@ -60,6 +65,7 @@ class BudgetCard(QWidget):
         self._lay_out()
         self._connect()
         self._show_measured(None)
+        self._on_recipe()
         self._on_selection(session.selection)
 
     def measure(self) -> None:
@@ -80,12 +86,12 @@ class BudgetCard(QWidget):
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
         self._fit_plot()
+        self._on_selection(self._session.selection)
         around = self.parentWidget()
         if around is not None:
             around.installEventFilter(self)  # installed twice it still filters once
         if not self._asked_for_schemes:
-            self._asked_for_schemes = True
-            self._schemes.submit(self._session.verbs.budget_schemes())
+            self._ask_for_schemes()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() == QEvent.Type.Resize and watched is self.parentWidget():
@@ -119,10 +125,11 @@ class BudgetCard(QWidget):
     def _connect(self) -> None:
         session, budgeter, bar = self._session, self.budgeter, self.bar
         session.checkpoint_changed.connect(self._on_checkpoint)
-        session.recipe_changed.connect(self._refresh)
+        session.recipe_changed.connect(self._on_recipe)
         session.selection_changed.connect(self._on_selection)
         self._schemes.result.connect(self.setup.offer)
         self._schemes.failed.connect(self._on_no_schemes)
+        self.setup.readers_changed.connect(self._ask_for_schemes)
         self.setup.changed.connect(self._refresh)
         bar.measure_button.clicked.connect(self.measure)
         bar.cancel_button.clicked.connect(budgeter.cancel)
@@ -138,6 +145,7 @@ class BudgetCard(QWidget):
         budgeter.check_progressed.connect(lambda _, words: self.result.set_checking(True, words))
         budgeter.check_failed.connect(self.result.check_error.show_error)
         self.target_bar.aimed.connect(self._on_aimed)
+        self.target_bar.kind.currentIndexChanged.connect(self._refresh)
         self.plot.aimed.connect(self.target_bar.take_bytes)
         self.plot.stepped.connect(self.target_bar.step)
         self.plot.pointed.connect(self.target_bar.point_at)
@@ -145,18 +153,43 @@ class BudgetCard(QWidget):
         self.result.check_wanted.connect(budgeter.check)
         self.result.check_unwanted.connect(budgeter.cancel_check)
 
+    def _ask_for_schemes(self) -> None:
+        self._asked_for_schemes = True
+        self._schemes.submit(self._session.verbs.budget_schemes(self.setup.readers.chosen))
+
     def _on_no_schemes(self, error: QtQuantError) -> None:
         self._asked_for_schemes = False
         self._session.report_error(error)
+
+    def _on_recipe(self) -> None:
+        self.setup.readers.set_format(self._session.recipe.format)
+        self._refresh()
 
     def _on_checkpoint(self, checkpoint: Checkpoint | None) -> None:
         self.error_panel.show_error(None)
         self.budgeter.forget()
 
+    def choose(self, names: Sequence[str]) -> None:
+        """The tensors and parts chosen in the tree, which can be locked together; with none, it is the one looked at."""
+        self._names = tuple(names)
+        self._on_selection(self._session.selection)
+
     def _on_selection(self, name: str) -> None:
         checkpoint = self._session.checkpoint
-        tensors = checkpoint.tensors if checkpoint is not None and name else ()
-        self.setup.select(next((t.module for t in tensors if t.name == name and t.quantizable), ""))
+        if not self.isVisible():
+            return  # as it shows it looks again
+        if checkpoint is None:
+            self.setup.select(())
+        else:
+            chosen = subjects_of(self._known(checkpoint, self._names), checkpoint)
+            chosen = chosen or subjects_of(self._known(checkpoint, (name,)), checkpoint)
+            self.setup.select([tensor.module for tensor in chosen], checkpoint.quantizable_modules)
+
+    @staticmethod
+    def _known(checkpoint: Checkpoint, names: Iterable[str]) -> list[str]:
+        """Those of `names` that are tensors of this checkpoint, or parts of one."""
+        known = checkpoint.by_name
+        return [name for name in names if name in known or part_of(name)[0] in known]
 
     def _on_measuring(self, running: bool) -> None:
         self.setup.setEnabled(not running)
@@ -188,7 +221,7 @@ class BudgetCard(QWidget):
         self.result.show_budget(None)
         self.target_error.show_error(error)
 
-    def _refresh(self, _recipe: Recipe | None = None) -> None:
+    def _refresh(self) -> None:
         """Whether to measure, measure again, or neither; and what there is to say about it."""
         session, budgeter = self._session, self.budgeter
         why_not = NO_CHECKPOINT if session.checkpoint is None else self.setup.why_not
@@ -196,9 +229,17 @@ class BudgetCard(QWidget):
         reach = budgeter.reach
         self.setup.setVisible(self.bar.choices_shown)
         self.explanation.setVisible(reach is None)
-        self.bar.set_state(measured=reach is not None, running=budgeter.measuring, why_not=why_not, stale=stale)
+        more = stale or self._unmeasured(reach)
+        self.bar.set_state(measured=reach is not None, running=budgeter.measuring, why_not=why_not, stale=more)
         none_free = reach is not None and not reach.free
-        self.bar.say(
-            why_not or stale or (NO_CHOICE if none_free else self.setup.summary), warn=bool(stale) or none_free
-        )
+        self.bar.say(why_not or more or (NO_CHOICE if none_free else self.setup.summary), warn=bool(stale) or none_free)
         self.result.set_usable(stale)
+
+    def _unmeasured(self, reach: Reach | None) -> str:
+        """That the recipe's own scheme is none a mix can be held against yet; empty where nobody wants that, or it is."""
+        default = self.budgeter.base(self._session.recipe).default
+        if reach is None or self.target_bar.asks != LIKE or default in (scheme for scheme, _ in reach.likes):
+            return ""
+        if default in reach.unfit:
+            return ""
+        return f"The recipe's scheme, {default.label}, was not measured: no mix can be held against it yet."

@@ -6,7 +6,15 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from qtquant_app.core.budget import Budget
-from qtquant_app.gui.budget_words import basis_text, beside_uniform, in_its_place, mix_text, price_text, proof_text
+from qtquant_app.gui.budget_words import (
+    basis_text,
+    beside_uniform,
+    in_its_place,
+    memory_text,
+    mix_text,
+    price_text,
+    proof_text,
+)
 from qtquant_app.gui.models.assignment_table import ASSIGNMENT_COLUMNS, PART_COLUMNS, parts
 from qtquant_app.gui.models.rows import RowsModel
 from qtquant_app.gui.theme import GRID
@@ -32,6 +40,8 @@ class BudgetResult(QWidget):
         self.budget: Budget | None = None
         self.mix = Text(bold=True, wrap=True).set_selectable()
         self.mix.setAccessibleName("The mix")
+        self.memory = Text(wrap=True).set_selectable()
+        self.memory.setAccessibleName("What the card holds")
         self.uniform = Text(wrap=True)
         self.basis = Text(muted=True, wrap=True)
         self.proof = Sentence(bold=True)
@@ -73,6 +83,8 @@ class BudgetResult(QWidget):
             self.model.set_rows(())
             return
         self.mix.setText(mix_text(budget))
+        self.memory.setText(memory_text(budget))
+        self.memory.setVisible(budget.memory is not None)
         mixed = in_its_place(budget) is None
         self.uniform.setText(f"{beside_uniform(budget)} {price_text(budget)}")
         for part in (self.uniform, self.basis, self.parts_table, self.table):
@@ -105,7 +117,7 @@ class BudgetResult(QWidget):
         for widget in (self.apply_button, self.check_button, self.stop_button, self.check_words):
             buttons.addWidget(widget)
         buttons.addStretch(1)
-        for text in (self.mix, self.uniform, self.basis, self.proof):
+        for text in (self.mix, self.proof, self.memory, self.uniform, self.basis):
             column.addWidget(text)
         column.addLayout(buttons)
         column.addWidget(self.check_error)

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 
 from PySide6.QtCore import QSignalBlocker, Signal
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
 from qtquant_app.core.budget import Treatment, treatment_label
 from qtquant_app.core.errors import QtQuantError
+from qtquant_app.core.pattern_writing import pattern_for
+from qtquant_app.core.patterns import matches
 from qtquant_app.core.quantities import plural
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.core.scheme_label import parse_label
 from qtquant_app.gui.budgeter import DOT, Wish
 from qtquant_app.gui.settings import Settings
 from qtquant_app.gui.theme import GRID
+from qtquant_app.gui.widgets.budget_readers_choice import ReadersChoice
 from qtquant_app.gui.widgets.buttons import Button
 from qtquant_app.gui.widgets.choice_box import ChoiceBox
+from qtquant_app.gui.widgets.lint_card import READERS as LINTED
 from qtquant_app.gui.widgets.patterns_edit import PatternsEdit
-from qtquant_app.gui.widgets.text import Elided, Text
+from qtquant_app.gui.widgets.text import Elided, Text, tip_text
 from qtquant_app.gui.widgets.treatments_choice import KEEP, TreatmentsChoice
 
 ALONE, BUILT_IN, FILE = "", "default", "file"
@@ -29,6 +34,7 @@ _TEXTS = {
     FILE: "the weights and what a text file does in the model…",
 }
 _SHORT = {ALONE: "by the weights alone", BUILT_IN: "with the built-in text", FILE: "with a text file"}
+_READERS = "budget/runtimes"
 _TEXT_FILES = "Texts (*.txt *.md *.jsonl);;All files (*)"
 
 
@@ -36,22 +42,27 @@ class BudgetSetup(QWidget):
     """Emits `changed` when what the budget may do is another; what is allowed is remembered."""
 
     changed = Signal()
+    readers_changed = Signal()
+    """The readers are others; what a budget chooses from by itself may be, too."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self._settings = settings
+        self.readers = ReadersChoice()
         self.treatments = TreatmentsChoice()
         self.locks = PatternsEdit("budgetLockEdit", "Patterns of modules that the budget must leave as they are")
         self.locks.setPlaceholderText("*.self_attn.v_proj\nlm_head")
         self.locks.setFixedHeight(self.locks.fontMetrics().lineSpacing() * 3 + 4 * GRID)
         self.lock_button = Button("Lock the selected tensor", name="lockSelectedButton")
+        self._modules: tuple[str, ...] = ()
+        """All that can be quantized, for patterns to be written among."""
         self.text_choice = ChoiceBox()
         self.text_choice.setObjectName("calibrationCombo")
         self.text_choice.setAccessibleName("What the errors are predicted from")
         self.file_button = Button("Choose the text…", name="calibrationFileButton", tip="A file of plain text")
         self.file_name = Elided(muted=True)
         self._file = ""
-        self._module = ""
+        self._chosen: tuple[str, ...] = ()
         self._lay_out()
         self._restore()
         self._connect()
@@ -60,7 +71,8 @@ class BudgetSetup(QWidget):
     def wish(self) -> Wish:
         """What is chosen."""
         text = str(self.text_choice.currentData())
-        return Wish(self.treatments.chosen, self.locks.patterns(), self._file if text == FILE else text)
+        calibration = self._file if text == FILE else text
+        return Wish(self.treatments.chosen, self.locks.patterns(), calibration, self.readers.chosen)
 
     @property
     def summary(self) -> str:
@@ -69,6 +81,8 @@ class BudgetSetup(QWidget):
         schemes = sum(isinstance(treatment, Scheme) for treatment in wish.schemes)
         parts = [plural(schemes, "scheme") + (" or as it is" if KEEP in wish.schemes else "")]
         parts.append(f"{plural(len(wish.locked), 'pattern')} locked" if wish.locked else "nothing locked")
+        if wish.runtimes:
+            parts.append(f"for {plural(len(wish.runtimes), 'reader')}")
         return DOT.join([*parts, _SHORT[str(self.text_choice.currentData())]])
 
     @property
@@ -81,18 +95,22 @@ class BudgetSetup(QWidget):
         return ""
 
     def offer(self, usual: Sequence[Scheme]) -> None:
-        """The schemes that a budget chooses from by itself; those that were ticked last time are ticked again."""
-        self.treatments.offer(usual, self._remembered())
+        """The schemes that a budget chooses from by itself; what was ticked otherwise stays so, last time's at first."""
+        there = bool(self.treatments.boxes)
+        changed = None if not there or self.treatments.as_usual else self.treatments.chosen
+        self.treatments.offer(usual, changed if there else self._remembered())
 
-    def select(self, module: str) -> None:
-        """The module that the lock button locks; none where `module` is empty."""
-        self._module = module
+    def select(self, chosen: Sequence[str], modules: Sequence[str] = ()) -> None:
+        """The modules that the lock button locks, of all those that can be quantized."""
+        self._chosen = tuple(dict.fromkeys(chosen))
+        self._modules = tuple(modules) or self._chosen
         self._say_lock()
 
     def lock(self) -> None:
-        """Leaves the selected module as it is."""
-        if self._module and self._module not in self.locks.patterns():
-            self.locks.setPlainText("\n".join([*self.locks.patterns(), self._module]))
+        """Leaves the selected modules as they are, with one pattern that names them and nothing else."""
+        if self._chosen and not self._locked():
+            pattern = pattern_for(self._chosen, self._modules)
+            self.locks.setPlainText("\n".join([*self.locks.patterns(), pattern]))
 
     def choose_file(self) -> None:
         """Asks for a text."""
@@ -122,6 +140,7 @@ class BudgetSetup(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         form.setSpacing(GRID)
         for title, part in (
+            ("The mix must load in", self.readers),
             ("It may use", self.treatments),
             ("It must leave alone, one pattern a line", locks),
             ("It predicts errors from", text),
@@ -135,6 +154,8 @@ class BudgetSetup(QWidget):
 
     def _connect(self) -> None:
         self.treatments.changed.connect(self._remember)
+        self.readers.changed.connect(self._remember)
+        self.readers.changed.connect(self.readers_changed)
         self.locks.textChanged.connect(self.changed)
         self.locks.textChanged.connect(self._say_lock)
         self.lock_button.clicked.connect(self.lock)
@@ -143,6 +164,7 @@ class BudgetSetup(QWidget):
 
     def _restore(self) -> None:
         self._file = self._settings.text("budget/text_file")
+        self.readers.tick(self._settings.text(_READERS, self._settings.text(LINTED)).split())
         with QSignalBlocker(self.text_choice):
             self.text_choice.setCurrentIndex(max(0, self.text_choice.findData(self._settings.text("budget/text"))))
         self._say_text()
@@ -159,7 +181,8 @@ class BudgetSetup(QWidget):
 
     def _remember(self) -> None:
         labels = [treatment_label(treatment) for treatment in self.treatments.chosen]
-        self._settings.set("budget/schemes", json.dumps(labels))
+        self._settings.set("budget/schemes", json.dumps(None if self.treatments.as_usual else labels))
+        self._settings.set(_READERS, " ".join(self.readers.ticked))
         self._settings.set("budget/text", str(self.text_choice.currentData()))
         self._settings.set("budget/text_file", self._file)
         self.changed.emit()
@@ -176,15 +199,24 @@ class BudgetSetup(QWidget):
         self.file_name.setVisible(by_file)
         self.file_name.setText(self._file or "no file chosen")
 
+    def _locked(self) -> bool:
+        patterns = self.locks.patterns()
+        with suppress(QtQuantError):  # one that is being typed
+            return all(any(matches(pattern, module) for pattern in patterns) for module in self._chosen)
+        return False
+
     def _say_lock(self) -> None:
-        there = self._module in self.locks.patterns()
-        self.lock_button.setEnabled(bool(self._module) and not there)
+        many = len(self._chosen)
+        subject = f"{many:,} modules" if many > 1 else self._chosen[0] if many else ""
+        there = bool(many) and self._locked()
+        self.lock_button.setEnabled(bool(many) and not there)
+        self.lock_button.setText(f"Lock the {many:,} selected" if many > 1 else "Lock the selected tensor")
         why = (
-            f"{self._module} is locked already"
-            if self._module and there
-            else f"Leaves {self._module} as it is"
-            if self._module
-            else "Select a tensor on the Inspect page first"
+            f"{subject} {'are' if many > 1 else 'is'} locked already"
+            if there
+            else f"Leaves {subject} as {'they are' if many > 1 else 'it is'}"
+            if many
+            else "Select tensors on the Inspect page first"
         )
-        self.lock_button.setToolTip(why)
+        self.lock_button.setToolTip(tip_text(why))
         self.lock_button.setAccessibleDescription(why)

@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QPushButton
 
 from qtquant_app.gui.theme import colors
 from qtquant_app.gui.widgets.icons import icon
+from qtquant_app.gui.widgets.text import tip_text
 
 
 class Button(QPushButton):
@@ -23,7 +24,7 @@ class Button(QPushButton):
         if name:
             self.setObjectName(name)
         if tip:
-            self.setToolTip(tip)
+            self.setToolTip(tip_text(tip))
             self.setAccessibleDescription(tip)
         self._recolor()
 

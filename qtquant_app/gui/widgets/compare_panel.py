@@ -20,7 +20,7 @@ from qtquant_app.gui.theme import GRID
 from qtquant_app.gui.widgets.buttons import Button
 from qtquant_app.gui.widgets.pair_view import PairView
 from qtquant_app.gui.widgets.table import Table
-from qtquant_app.gui.widgets.text import Elided
+from qtquant_app.gui.widgets.text import Elided, tip_text
 
 NO_TENSOR = "Choose one tensor or several on the left: schemes are compared over them."
 NO_SCHEMES = "Add the scheme of the knobs, or the common ones, to compare them."
@@ -257,7 +257,7 @@ class ComparePanel(QWidget):
         self.stop_button.setAccessibleName("Stop measuring" if busy else "Measure the schemes without figures")
         self.stop_button.setVisible(busy or self.comparer.stopped)
         self.knobs_button.setEnabled(self._inspection.scheme not in self._schemes)
-        self.knobs_button.setToolTip(f"Adds {self._inspection.scheme.label}")
+        self.knobs_button.setToolTip(tip_text(f"Adds {self._inspection.scheme.label}"))
         self.common_button.setEnabled(any(scheme not in self._schemes for scheme in COMMON))
         self.remove_button.setEnabled(bool(chosen))
         for button in self.pin_buttons.values():

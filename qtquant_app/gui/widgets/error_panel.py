@@ -7,6 +7,7 @@ from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QBoxLayout, QFrame, QVBoxLayout, QWidget
 
 from qtquant_app.core.errors import QtQuantError
+from qtquant_app.gui.crash import show_report
 from qtquant_app.gui.hints import window_hint
 from qtquant_app.gui.session import error_detail
 from qtquant_app.gui.theme import GRID, colors, mixed
@@ -64,7 +65,9 @@ class ErrorPanel(QFrame):
         return f"{self._sentence.text()}\n{self._hint.text()}".strip() if self.error else ""
 
     def _show_details(self) -> None:
-        if self.error is not None:
+        if self.error is not None and self.error.code == "internal":
+            show_report(self.error, self.window())
+        elif self.error is not None:
             DetailsDialog(self.error.message, error_detail(self.error), self.window()).show()
 
     def paintEvent(self, event: QPaintEvent) -> None:

@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
 
 from qtquant_app.gui.theme import GRID
 from qtquant_app.gui.widgets.buttons import Button
-from qtquant_app.gui.widgets.text import Elided
+from qtquant_app.gui.widgets.text import Elided, tip_text
 
 STEPS = 1000
 MEASURE, AGAIN = "Measure", "Measure again"
@@ -60,7 +60,7 @@ class MeasureBar(QWidget):
         self.measure_button.setText(AGAIN if measured else MEASURE)
         self.measure_button.setAccessibleName(self.measure_button.text())
         why = why_not or stale or "Measures every module under every scheme that the budget may use"
-        self.measure_button.setToolTip(why)
+        self.measure_button.setToolTip(tip_text(why))
         self.measure_button.setAccessibleDescription(why)
         self.choices_button.setVisible(measured and not running)
 

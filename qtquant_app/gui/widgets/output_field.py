@@ -34,6 +34,7 @@ class OutputField(QWidget):
         self.note = Text(muted=True, wrap=True)
         self._state: OutputState | None = None
         self._needed = 0
+        self._taken: frozenset[str] = frozenset()
         self._looker = Latest(self)
         self._rest = QTimer(self, singleShot=True, interval=REST_MS)
         self._name()
@@ -69,7 +70,7 @@ class OutputField(QWidget):
     @property
     def ready(self) -> bool:
         """Whether a run may start here, as far as is known."""
-        if not self.known:
+        if not self.known or self._is_taken:
             return False
         free = self._place is Place.FREE or (self._place is Place.OURS and self.replace_check.isChecked())
         return free and not self._too_small()
@@ -84,6 +85,12 @@ class OutputField(QWidget):
         self._needed = needed
         self._describe()
 
+    def set_taken(self, folders: frozenset[str]) -> None:
+        """Where jobs that are not over will write: no other may."""
+        if folders != self._taken:
+            self._taken = folders
+            self._describe()
+
     def settle(self) -> None:
         """A run has ended here: what stands there is another thing now, and what may be replaced is to be said anew."""
         self._state = None
@@ -96,6 +103,10 @@ class OutputField(QWidget):
         path = self.path
         if path:
             self._looker.submit(once(lambda: look_at(path)))
+
+    @property
+    def _is_taken(self) -> bool:
+        return self.path in self._taken
 
     @property
     def _place(self) -> Place:
@@ -162,8 +173,8 @@ class OutputField(QWidget):
         self.changed.emit()
 
     def _describe(self) -> None:
-        self.resume_check.setVisible(self._unfinished)
-        self.replace_check.setVisible(self._place is Place.OURS)
+        self.resume_check.setVisible(self._unfinished and not self._is_taken)
+        self.replace_check.setVisible(self._place is Place.OURS and not self._is_taken)
         text, tone = self._words()
         self.note.setText(text)
         self.note.set_tone(tone)
@@ -171,6 +182,8 @@ class OutputField(QWidget):
     def _words(self) -> tuple[str, str]:
         if not self.path:
             return "Choose the folder to write.", "muted"
+        if self._is_taken:
+            return "A job of the list below writes here: choose another folder for the next.", "muted"
         if self._state is None:
             return "Looking…", "muted"
         if self._place is Place.FOREIGN:

@@ -9,6 +9,7 @@ from PySide6.QtGui import QAction, QShowEvent
 from PySide6.QtWidgets import QInputDialog, QLineEdit, QMenu, QMessageBox
 
 from qtquant_app.core.errors import QtQuantError
+from qtquant_app.core.escaping import visible_lines
 from qtquant_app.core.preset import Preset
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.gui.session import Session
@@ -157,4 +158,4 @@ def _readers(entry: Listed) -> str:
 
 def _describe(action: QAction, text: str) -> None:
     action.setToolTip(plain_tip(text))
-    action.setStatusTip(text)
+    action.setStatusTip(visible_lines(text))

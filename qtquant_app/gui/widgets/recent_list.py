@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QModelIndex, Qt
+from PySide6.QtCore import QLocale, QModelIndex, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import QAbstractItemView, QListView
+from PySide6.QtWidgets import QAbstractItemView, QListView, QStyledItemDelegate
 
 from qtquant_app.gui.theme import colors
+from qtquant_app.gui.widgets.text import cell_text
 
 EMPTY = "What you open is listed here, for the next time."
+
+
+class _Paths(QStyledItemDelegate):
+    """Shows a path on one line, whatever is in it; the model keeps it as it is, to be opened."""
+
+    def displayText(self, value: object, locale: QLocale | QLocale.Language) -> str:
+        return cell_text(str(value))
 
 
 class RecentList(QListView):
@@ -22,6 +30,7 @@ class RecentList(QListView):
         self.setTextElideMode(Qt.TextElideMode.ElideLeft)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setUniformItemSizes(True)
+        self.setItemDelegate(_Paths(self))
         self.setSpacing(2)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
 

@@ -28,7 +28,7 @@ from qtquant_app.gui.widgets.buttons import Button
 from qtquant_app.gui.widgets.choice_box import ChoiceBox
 from qtquant_app.gui.widgets.sentence import Sentence
 from qtquant_app.gui.widgets.table import Table
-from qtquant_app.gui.widgets.text import Text, sentence_case
+from qtquant_app.gui.widgets.text import Text, sentence_case, tip_text
 from qtquant_app.jobs.latest import Latest
 
 DELAY_MS = 150
@@ -72,7 +72,7 @@ class RemediesPanel(QWidget):
         self.table = Table(self.model, "remedyTable", "Remedies")
         self.plot = RemedyPlot()
         self.recipe_line = Sentence()
-        self.apply_button = Button("Appl&y as a rule", name="applyRemedyButton")
+        self.apply_button = Button("Apply as a r&ule", name="applyRemedyButton")
         self.undo_button = Button("Und&o", name="undoRemedyButton", tip="Gives the recipe back as it was before")
         self.latest = Latest(self)
         self._timer = QTimer(self, singleShot=True, interval=DELAY_MS)
@@ -294,9 +294,8 @@ class RemediesPanel(QWidget):
         row, tensor = self.chosen(), self._tensor()
         why = self._why_not(row, tensor)
         self.apply_button.setEnabled(not why)
-        self.apply_button.setToolTip(
-            why or f"Makes {row.remedy.label if row else ''} a rule for {tensor.module if tensor else ''}"
-        )
+        does = f"Makes {row.remedy.label if row else ''} a rule for {tensor.module if tensor else ''}"
+        self.apply_button.setToolTip(tip_text(why or does))
         self.undo_button.setEnabled(self._can_undo())
         self.plot.mark(row.number if row else None)
         waiting = self._wanted() is not None and self.stale

@@ -7,18 +7,11 @@ from datetime import datetime
 
 from PySide6.QtWidgets import QPlainTextEdit
 
-from qtquant_app.core.events import Event, FileTransferred, RunStarted, ShardWritten, StageChanged, Warned
-from qtquant_app.core.quantities import bytes_text, plural
+from qtquant_app.core.event_words import Teller
+from qtquant_app.core.events import Event
 from qtquant_app.gui.theme import fixed_font
 
 LINES = 5000
-
-STAGES = {
-    "quantize": "quantizing",
-    "write": "writing",
-    "verify": "verifying the written files",
-    "finish": "finishing",
-}
 
 
 class RunLog(QPlainTextEdit):
@@ -26,6 +19,7 @@ class RunLog(QPlainTextEdit):
 
     def __init__(self) -> None:
         super().__init__()
+        self._teller = Teller()
         self.setObjectName("runLog")
         self.setAccessibleName("Log of the run")
         self.setReadOnly(True)
@@ -44,22 +38,4 @@ class RunLog(QPlainTextEdit):
             self.appendPlainText(text)
 
     def add_events(self, events: Iterable[Event]) -> None:
-        self.add(line for event in events if (line := describe(event)))
-
-
-def describe(event: Event) -> str:
-    """One line for the events that are worth one; tensors have the table."""
-    match event:
-        case RunStarted():
-            resumed = f", {event.resumed_tensors:,} of them done before" if event.resumed_tensors else ""
-            return f"started: {plural(event.tensors, 'tensor')}{resumed}, {bytes_text(event.bytes_total)} to read"
-        case StageChanged():
-            return STAGES[event.stage]
-        case ShardWritten():
-            return f"wrote {event.file}, {bytes_text(event.bytes)}, sha256 {event.sha256}"
-        case FileTransferred():
-            return f"copied {event.file}, {bytes_text(event.bytes)}"
-        case Warned():
-            return f"warning: {event.text}"
-        case _:
-            return ""
+        self.add(self._teller.lines(events))

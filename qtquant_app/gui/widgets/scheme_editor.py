@@ -14,6 +14,7 @@ from qtquant_app.core.errors import UsageError
 from qtquant_app.core.scheme import MAX_BITS, MIN_BITS, Scheme, Strategy
 from qtquant_app.gui.theme import GRID
 from qtquant_app.gui.widgets.choice_box import ChoiceBox
+from qtquant_app.gui.widgets.text import tip_text
 
 if TYPE_CHECKING:
     from qtquant_app.quant.methods import Method
@@ -52,7 +53,7 @@ class SchemeEditor(QWidget):
         )
         self.strategy_combo = self._choice("strategyCombo", "What shares a scale", STRATEGIES)
         self.group_combo = self._choice("groupSizeCombo", "Group size in columns", [(n, str(n)) for n in GROUP_SIZES])
-        self.symmetric_check = QCheckBox("Symm&etric")
+        self.symmetric_check = QCheckBox("S&ymmetric")
         self.method_combo = self._choice("methodCombo", "Method that finds the scales", ())
         self.activations_combo = self._choice("activationsCombo", "Activations", ACTIVATIONS)
         self._prepare()
@@ -219,7 +220,7 @@ def _disable_missing(combo: QComboBox, key: str) -> None:
             replace(INT8_ACTIVATIONS, **{key: combo.itemData(row)})
         except UsageError as error:
             _item(combo, row).setEnabled(False)
-            combo.setItemData(row, error.message, Qt.ItemDataRole.ToolTipRole)
+            combo.setItemData(row, tip_text(error.message), Qt.ItemDataRole.ToolTipRole)
 
 
 def _item(combo: QComboBox, row: int) -> QStandardItem:

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.gui.theme import GRID
 from qtquant_app.gui.widgets.scheme_editor import SchemeEditor
-from qtquant_app.gui.widgets.text import Elided
+from qtquant_app.gui.widgets.text import Elided, tip_text
 
 
 class SchemePanel(QWidget):
@@ -57,7 +57,7 @@ class SchemePanel(QWidget):
             (self.rule_button, layer, f"Makes this the scheme of {whose}"),
         ):
             button.setEnabled(not why)
-            button.setToolTip(why or title)
+            button.setToolTip(tip_text(why or title))
         self.hint.setText(layer)
 
     def _name_widgets(self) -> None:

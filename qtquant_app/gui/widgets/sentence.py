@@ -8,9 +8,12 @@ from PySide6.QtCore import QPointF, QSize, Qt
 from PySide6.QtGui import QFont, QPainter, QPaintEvent, QPalette, QTextLayout, QTextOption
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
+from qtquant_app.core.escaping import shortened, visible_lines
 from qtquant_app.gui.theme import GRID, tabular
 
 NARROWEST = 20 * GRID
+_LONGEST = 2_000
+"""Characters: a page's height of one name would push all else away."""
 
 
 class Sentence(QWidget):
@@ -30,8 +33,8 @@ class Sentence(QWidget):
         return self._text
 
     def setText(self, text: str) -> None:
-        self._text = text
-        self.setAccessibleName(text)
+        self._text = shortened(visible_lines(text), _LONGEST)
+        self.setAccessibleName(self._text)
         self.updateGeometry()
         self.update()
 

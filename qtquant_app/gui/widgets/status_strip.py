@@ -102,7 +102,8 @@ class StatusStrip(QWidget):
     def _show_job(self) -> None:
         runner, verifier = self._session.runner, self._session.verifier
         if runner.state.active:
-            self._show_progress(_WORDS[runner.state], runner.progress)
+            waits = runner.waits_for and runner.state is RunState.RUNNING
+            self._show_progress("Waiting at" if waits else _WORDS[runner.state], runner.progress)
         elif verifier.busy:
             self._show_progress("Verifying", verifier.progress)
         else:

@@ -8,12 +8,13 @@ from PySide6.QtCore import QEvent, QObject, QSignalBlocker, Qt, Signal
 from PySide6.QtWidgets import QDoubleSpinBox, QHBoxLayout, QSlider, QSpinBox, QVBoxLayout, QWidget
 
 from qtquant_app.core.errors import QtQuantError
-from qtquant_app.core.target import Target
+from qtquant_app.core.target import Memory, Target
 from qtquant_app.gui.budget_gauge import LIKE, MEMORY, SIZE, TITLES, Gauge, gauge
 from qtquant_app.gui.models.budget_reach import Reach
 from qtquant_app.gui.settings import Settings
 from qtquant_app.gui.theme import GRID
 from qtquant_app.gui.widgets.choice_box import ChoiceBox
+from qtquant_app.gui.widgets.flow import Flow
 from qtquant_app.gui.widgets.text import Elided, Text
 
 STEPS = 1000
@@ -21,6 +22,7 @@ PAGE = 50
 FIRST = 0.4
 """Where the slider stands at first, of its way."""
 MOST_CONTEXT = 1 << 24
+MOST_SEQUENCES = 4096
 _KEY = "budget/"
 READ_OUT = "Drag in the plot, or point at a scheme to read it out."
 
@@ -43,8 +45,10 @@ class TargetBar(QWidget):
         self.field = QDoubleSpinBox()
         self.like = ChoiceBox()
         self.context = QSpinBox()
+        self.sequences = QSpinBox()
+        self.kv_bits = ChoiceBox()
         self.read_out = Elided(READ_OUT, mode=Qt.TextElideMode.ElideRight, muted=True)
-        self._context_label = Text("and a context of")
+        self._besides = QWidget()
         self._set_up()
         self._lay_out()
         self._connect()
@@ -54,6 +58,11 @@ class TargetBar(QWidget):
     def value(self) -> float:
         """What is asked for, in the unit of the field; for a scheme its place among them."""
         return float(self.like.currentIndex()) if self.asks == LIKE else self.field.value()
+
+    @property
+    def room(self) -> Memory:
+        """What a card has to hold besides the weights."""
+        return Memory(1, self.context.value(), self.sequences.value(), int(self.kv_bits.currentData()))
 
     @property
     def asks(self) -> str:
@@ -66,9 +75,9 @@ class TargetBar(QWidget):
         self.setEnabled(reach is not None)
         with QSignalBlocker(self.like):
             self.like.clear()
-            for point in reach.uniform if reach else ():
-                self.like.addItem(f"{point.label} for all")
-        self._offer_like(bool(reach and reach.uniform))
+            for scheme, _ in reach.likes if reach else ():
+                self.like.addItem(f"{scheme.label} for all")
+        self._offer_like(bool(reach and reach.likes))
         if reach is not None:
             self._take_kind(self._kept())
             self._say()
@@ -85,7 +94,7 @@ class TargetBar(QWidget):
             with QSignalBlocker(self.kind):
                 self.kind.setCurrentIndex(self.kind.findData(SIZE))
             self._take_gauge(None)
-        value = self._gauge.value_of(size, self._reach, self.context.value())
+        value = self._gauge.value_of(size, self._reach, self.room)
         if value != self._said:
             self._show(value)
             self._say()
@@ -100,6 +109,8 @@ class TargetBar(QWidget):
         words = self.like.currentText() if self.asks == LIKE else repr(self.value * (self._gauge or _NONE).factor)
         self._settings.set(_KEY + "value", words)
         self._settings.set(_KEY + "context", self.context.value())
+        self._settings.set(_KEY + "sequences", self.sequences.value())
+        self._settings.set(_KEY + "kv_bits", int(self.kv_bits.currentData()))
 
     def _set_up(self) -> None:
         for name, title in TITLES.items():
@@ -110,6 +121,8 @@ class TargetBar(QWidget):
             (self.field, "budgetField", "What the mix may take, as a number"),
             (self.like, "budgetLikeCombo", "The scheme that the mix has to be as good as"),
             (self.context, "budgetContextSpin", "Tokens of context that the card holds too"),
+            (self.sequences, "budgetSequencesSpin", "Sequences of that context that the card holds at once"),
+            (self.kv_bits, "budgetKvBitsCombo", "Bits of each of the keys and values that the card holds"),
         ):
             widget.setObjectName(name)
             widget.setAccessibleName(spoken)
@@ -128,8 +141,14 @@ class TargetBar(QWidget):
         self.context.setSuffix(" tokens")
         self.context.setKeyboardTracking(False)
         self.context.setValue(self._settings.number(_KEY + "context", 8192))
-
-        for widget in (self.slider, self.field, self.context):
+        self.sequences.setRange(1, MOST_SEQUENCES)
+        self.sequences.setSuffix(" at once")
+        self.sequences.setKeyboardTracking(False)
+        self.sequences.setValue(self._settings.number(_KEY + "sequences", 1))
+        for bits in (16, 8, 4):
+            self.kv_bits.addItem(f"{bits} bits", bits)
+        self.kv_bits.setCurrentIndex(max(0, self.kv_bits.findData(self._settings.number(_KEY + "kv_bits", 16))))
+        for widget in (self.slider, self.field, self.context, self.sequences):
             widget.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
@@ -142,21 +161,27 @@ class TargetBar(QWidget):
     def _lay_out(self) -> None:
         line = QHBoxLayout()
         line.setSpacing(2 * GRID)
-        for widget in (self.kind, self.field, self.like, self._context_label, self.context):
+        for widget in (self.kind, self.field, self.like):
             line.addWidget(widget)
         line.addWidget(self.read_out, 1)
+        besides = Flow(self._besides)
+        besides.setSpacing(2 * GRID)
+        for part in (Text("with contexts of"), self.context, self.sequences, Text("keys and values of"), self.kv_bits):
+            besides.addWidget(part)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(GRID)
         column.addWidget(self.slider)
         column.addLayout(line)
+        column.addWidget(self._besides)
 
     def _connect(self) -> None:
         self.kind.currentIndexChanged.connect(self._on_kind)
         self.slider.valueChanged.connect(self._on_slider)
         self.field.valueChanged.connect(self._on_field)
         self.like.currentIndexChanged.connect(self._on_field)
-        self.context.valueChanged.connect(self._on_context)
+        for changed in (self.context.valueChanged, self.sequences.valueChanged, self.kv_bits.currentIndexChanged):
+            changed.connect(self._on_context)
 
     def _kept(self) -> float | None:
         """Sets the way of asking remembered, and returns the value remembered for it, in the unit of its field."""
@@ -186,11 +211,10 @@ class TargetBar(QWidget):
         if self._reach is None:
             return
         self._said = None
-        self._gauge = scale = gauge(self.asks, self._reach, self.context.value())
+        self._gauge = scale = gauge(self.asks, self._reach, self.room)
         self.field.setVisible(scale.kind != LIKE)
         self.like.setVisible(scale.kind == LIKE)
-        self.context.setVisible(scale.kind == MEMORY)
-        self._context_label.setVisible(scale.kind == MEMORY)
+        self._besides.setVisible(scale.kind == MEMORY)
         count = max(1, self.like.count() - 1) if scale.kind == LIKE else STEPS
         with QSignalBlocker(self.slider), QSignalBlocker(self.field):
             self.slider.setRange(0, count)
@@ -215,10 +239,10 @@ class TargetBar(QWidget):
     def _on_kind(self) -> None:
         """The same size, asked for in another way, where it can be."""
         before = self._gauge
-        size = before.bytes(self._before, self._reach, self.context.value()) if before and self._reach else None
+        size = before.bytes(self._before, self._reach, self.room) if before and self._reach else None
         self._take_gauge(None)
         if size is not None and self._gauge is not None and self._reach is not None:
-            self._show(self._gauge.value_of(size, self._reach, self.context.value()))
+            self._show(self._gauge.value_of(size, self._reach, self.room))
         self._say()
 
     def _on_slider(self, at: int) -> None:
@@ -259,9 +283,9 @@ class TargetBar(QWidget):
             return
         value = self._said = self.value
         with suppress(QtQuantError):
-            target: Target = scale.target(value, reach, self.context.value())
+            target: Target = scale.target(value, reach, self.room)
             self.slider.setAccessibleDescription(target.text)
-            self.aimed.emit(target, scale.bytes(value, reach, self.context.value()))
+            self.aimed.emit(target, scale.bytes(value, reach, self.room))
 
 
 _NONE = Gauge(SIZE, 0, 0, 0)

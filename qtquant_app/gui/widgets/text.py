@@ -8,17 +8,35 @@ from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtGui import QColor, QFont, QPalette, QResizeEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy
 
+from qtquant_app.core.escaping import shortened, visible, visible_lines
 from qtquant_app.gui.theme import colors, tabular
+
+_LONGEST_TIP = 2_000
+"""Characters; a screen's worth of one name helps nobody."""
+_LONGEST_ENTRY = 120
+_LONGEST_CELL = 400
 
 
 def plain_tip(text: str) -> str:
     """`text` for a tooltip, which would otherwise guess whether it is markup."""
-    return f"<qt>{escape(text)}</qt>" if text else ""
+    shown = escape(visible_lines(shortened(text, _LONGEST_TIP))).replace("\n", "<br>")
+    return f"<qt>{shown}</qt>" if text else ""
+
+
+def tip_text(text: str) -> str:
+    """As `plain_tip`; what could not pass for markup stays as it is, for whoever reads it back."""
+    shown = visible_lines(shortened(text, _LONGEST_TIP))
+    return plain_tip(shown) if "<" in shown else shown
+
+
+def cell_text(text: str) -> str:
+    """`text` for a cell: on one line, and no longer than is ever seen of it."""
+    return visible(shortened(text, _LONGEST_CELL))
 
 
 def mnemonic_safe(text: str) -> str:
-    """`text` for a button or a menu, where an ampersand would underline the next letter."""
-    return text.replace("&", "&&")
+    """`text` for a button or a menu: on one line, and with no ampersand to underline the next letter."""
+    return visible(shortened(text, _LONGEST_ENTRY)).replace("&", "&&")
 
 
 def sentence_case(text: str) -> str:
@@ -42,7 +60,7 @@ class Text(QLabel):
         wrap: bool = False,
         warning: bool = False,
     ) -> None:
-        super().__init__(text)
+        super().__init__(visible_lines(text))
         self._shade: QColor | None = None
         self._tone = "muted" if muted else "warn" if warning else "text"
         self.setTextFormat(Qt.TextFormat.PlainText)
@@ -52,6 +70,9 @@ class Text(QLabel):
         font.setWeight(QFont.Weight.DemiBold if bold else QFont.Weight.Normal)
         self.setFont(font)
         self._recolor()
+
+    def setText(self, text: str) -> None:
+        super().setText(visible_lines(text))
 
     def set_selectable(self) -> Text:
         """Lets mouse and keyboard select the text, so that it can be copied."""

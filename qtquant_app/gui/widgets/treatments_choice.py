@@ -59,12 +59,24 @@ class TreatmentsChoice(QWidget):
         """What is ticked, in the order shown."""
         return tuple(treatment for treatment, box in self.boxes.items() if box.isChecked())
 
+    @property
+    def as_usual(self) -> bool:
+        """Whether what is ticked is what is ticked at first."""
+        return set(self.chosen) == set(self._usual)
+
     def offer(self, usual: Sequence[Scheme], ticked: Iterable[Treatment] | None = None) -> None:
         """A box for each of `usual`, for keeping and for what else is in `ticked`; without `ticked` the usual are ticked."""
-        self._usual = tuple(usual)
-        wanted = tuple(usual) if ticked is None else tuple(ticked)
+        before, self._usual = self._usual, tuple(usual)
+        wanted = self._usual if ticked is None else tuple(ticked)
+        for gone in before:
+            if gone not in (*usual, *wanted):
+                box = self.boxes.pop(gone)
+                self._flow.removeWidget(box)
+                box.hide()
+                box.deleteLater()
         for treatment in (*usual, KEEP, *wanted):
             self._box(treatment).setChecked(treatment in wanted)
+        self._put_in_order((*usual, KEEP))
         self._say()
 
     def add(self) -> None:
@@ -105,6 +117,18 @@ class TreatmentsChoice(QWidget):
         self._flow_holder.updateGeometry()
         return box
 
+    def _put_in_order(self, first: Sequence[Treatment]) -> None:
+        """These boxes before all others, on the screen and for the Tab key."""
+        self.boxes = {treatment: self.boxes[treatment] for treatment in dict.fromkeys((*first, *self.boxes))}
+        before: QWidget | None = None
+        for box in self.boxes.values():
+            self._flow.removeWidget(box)
+            self._flow.addWidget(box)
+            if before is not None:
+                QWidget.setTabOrder(before, box)
+            before = box
+        self._flow_holder.updateGeometry()
+
     def _on_toggled(self) -> None:
         self._say()
         self.changed.emit()
@@ -114,7 +138,7 @@ class TreatmentsChoice(QWidget):
             box.setChecked(treatment in self._usual)
 
     def _say(self) -> None:
-        self.usual_button.setVisible(set(self.chosen) != set(self._usual))
+        self.usual_button.setVisible(not self.as_usual)
 
     def _lay_out(self) -> None:
         line = QHBoxLayout()

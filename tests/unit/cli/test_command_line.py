@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,7 @@ def test_the_words_give_the_same_recipe(tmp_path_factory: pytest.TempPathFactory
         Recipe(Scheme(bits=3, group_size=32, symmetric=False, method="mse")),
         Recipe(Scheme(bits=8, strategy="channel", group_size=None, activations="int8"), ignore=("*.mlp.*",)),
         Recipe(Scheme(group_size=32), (Rule("*.down_proj", Scheme(bits=8, group_size=64)),), format="qtquant"),
+        Recipe(Scheme(group_size=32), nonfinite="repair"),
     ],
 )
 def test_the_words_give_the_same_plan(tmp_path: Path, recipe: Recipe) -> None:
@@ -51,7 +53,8 @@ def test_the_words_give_the_same_plan(tmp_path: Path, recipe: Recipe) -> None:
     words = quantize_words(str(checkpoint.path), str(tmp_path / "out"), recipe, str(tmp_path / "r.json"))
     options = parse(words[1:])
     plan = make_plan(checkpoint, recipe_of(options, EMPTY), device=options.device, seed=options.seed)
-    assert plan == make_plan(checkpoint, recipe)
+    again = make_plan(checkpoint, recipe)  # at another moment of this process, which has grown or shrunk a little
+    assert replace(plan, peak_ram_bytes=0) == replace(again, peak_ram_bytes=0)
 
 
 def test_patterns_that_begin_like_options_are_no_options() -> None:

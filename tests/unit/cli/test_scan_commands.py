@@ -11,6 +11,7 @@ import torch
 
 from qtquant_app.cli.main import main
 from qtquant_app.core.scan import DEFAULT_SCHEMES
+from qtquant_app.engine.scan_cache import default_file
 from tests.checkpoints import llama_tensors, small_llama, write_checkpoint
 
 LAYER = "model.layers.0.mlp.down_proj"
@@ -55,7 +56,7 @@ def test_the_text_names_schemes_worst_tensors_and_flags(capsys: pytest.CaptureFi
 
 def test_without_the_cache_nothing_is_kept(capsys: pytest.CaptureFixture[str], source: str, cache: Path) -> None:
     assert main(["scan", source, "--no-cache", "--scheme", "W8 ch sym"]) == 0
-    assert not cache.exists()
+    assert not default_file().exists()
 
 
 def test_the_csv_has_a_row_for_each_tensor_and_scheme(

@@ -41,24 +41,19 @@ def test_what_the_process_holds_already_is_the_floor() -> None:
     assert found.device == 0
 
 
-def test_memory_is_bounded_by_the_largest_tensor_not_by_their_number() -> None:
-    huge = (1 << 20, 1 << 12)
-    one, eight = (cost(decided(*[huge] * count)).ram for count in (1, 8))
-    assert one - resident_bytes() > 1 << 29
-    assert eight < 1.6 * one
-
-
 @pytest.mark.parametrize("verify", ["full", "quick", "none"])
-def test_scales_are_held_twice_while_a_tensor_is_put_together(verify: Verify) -> None:
-    rows, columns = 1 << 18, 1 << 14
-    scales = 2 * rows * columns // 32
-    before = resident_bytes()
-    assert 2 * scales < cost(decided((rows, columns)), verify).ram - before < 4 * scales
+def test_memory_is_bounded_by_the_chunks_not_by_the_tensors(verify: Verify) -> None:
+    small, huge, eight = (
+        cost(decided(*shapes), verify).ram
+        for shapes in ([(1 << 13, 1 << 12)], [(1 << 22, 1 << 12)], [(1 << 22, 1 << 12)] * 8)
+    )
+    assert huge < small + (1 << 24)
+    assert eight < huge + (1 << 24)
 
 
-@given(st.integers(1, 1 << 30), st.none() | st.integers(1, 1 << 40))
-def test_a_chunk_is_a_row_at_least_and_no_more_than_its_size_otherwise(row: int, ceiling: int | None) -> None:
-    rows = chunk_rows(row, "cpu", ceiling)
+@given(st.integers(1, 1 << 30))
+def test_a_chunk_is_a_row_at_least_and_no_more_than_its_size_otherwise(row: int) -> None:
+    rows = chunk_rows(row, "cpu")
     assert rows == 1 or rows * row <= CHUNK_BYTES
 
 

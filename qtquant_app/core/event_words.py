@@ -1,0 +1,66 @@
+"""Events in words, one line each: for the window's log, and for what the history keeps of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from qtquant_app.core.events import (
+    Event,
+    FileTransferred,
+    Planned,
+    RunStarted,
+    ShardWritten,
+    StageChanged,
+    Waiting,
+    Warned,
+)
+from qtquant_app.core.quantities import bytes_text, plural
+
+STAGES = {
+    "quantize": "quantizing",
+    "write": "writing",
+    "verify": "verifying the written files",
+    "finish": "finishing",
+}
+
+
+def describe(event: Event) -> str:
+    """One line for the events that are worth one; tensors have the table."""
+    match event:
+        case Planned():
+            return f"planned: {event.plan.label}, {event.plan.format}, on {event.plan.device}"
+        case RunStarted():
+            resumed = f", {event.resumed_tensors:,} of them done before" if event.resumed_tensors else ""
+            return f"started: {plural(event.tensors, 'tensor')}{resumed}, {bytes_text(event.bytes_total)} to read"
+        case StageChanged():
+            return STAGES.get(event.stage, event.stage)
+        case ShardWritten():
+            return f"wrote {event.file}, {bytes_text(event.bytes)}, sha256 {event.sha256}"
+        case FileTransferred():
+            return f"copied {event.file}, {bytes_text(event.bytes)}"
+        case Warned():
+            return f"warning: {event.text}"
+        case Waiting():
+            return f"waiting: {event.text}"
+        case _:
+            return ""
+
+
+class Teller:
+    """Describes events in turn. A run that waits says so at each look; it is told once."""
+
+    def __init__(self) -> None:
+        self._waiting = ""
+
+    def lines(self, events: Iterable[Event]) -> list[str]:
+        """The lines that `events` are worth, in their order."""
+        return [line for event in events if (line := self.line(event))]
+
+    def line(self, event: Event) -> str:
+        """The line that `event` is worth, or nothing."""
+        line = describe(event)
+        if not isinstance(event, Waiting):
+            self._waiting = ""
+            return line
+        known, self._waiting = self._waiting, line
+        return "" if line == known else line
