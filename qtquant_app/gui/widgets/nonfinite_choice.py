@@ -17,7 +17,7 @@ _WORDS = {
     ),
     "repair": (
         "Replace those weights",
-        "NaN becomes 0; an infinity the largest finite weight of its row, with its sign. Each is counted in the report.",
+        "NaN becomes 0; an infinity the largest finite weight of its row, or the smallest. Each is counted in the report.",
     ),
 }
 
