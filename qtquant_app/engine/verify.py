@@ -51,11 +51,17 @@ def compare_with_source(
     """
     for mismatch in check_headers(folder, plan.files):
         raise VerifyError(
-            f"{mismatch.where} {mismatch.text}", hint="the drive may be failing: run again", code="mismatch"
+            f"{mismatch.where} {mismatch.text}",
+            hint="the drive may be failing: start again with --overwrite",
+            code="mismatch",
         )
     for item in _compared(tools, folder, plan, errors, quick):
         if isinstance(item, Mismatch):
-            raise VerifyError(f"{item.where} {item.text}", hint="the drive may be failing: run again", code="mismatch")
+            raise VerifyError(
+                f"{item.where} {item.text}",
+                hint="the drive may be failing: start again with --overwrite",
+                code="mismatch",
+            )
         yield item
 
 

@@ -41,7 +41,7 @@ def read_parameters(
         return tools.format.decode_parameters(tensor, plan.scheme, stored)
     except ValueError as error:
         raise VerifyError(
-            f"{tensor.name}: {error}", hint="the drive may be failing: run again", code="mismatch"
+            f"{tensor.name}: {error}", hint="the drive may be failing: start again with --overwrite", code="mismatch"
         ) from None
 
 
@@ -108,7 +108,7 @@ def _check_shape(tensor: TensorInfo, stored: Bytes) -> None:
     if found != list(tensor.shape):
         raise VerifyError(
             f"{tensor.name}: weight_shape says {found}, not {list(tensor.shape)}",
-            hint="the drive may be failing: run again",
+            hint="the drive may be failing: start again with --overwrite",
             code="mismatch",
         )
 

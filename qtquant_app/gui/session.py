@@ -10,6 +10,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import QtQuantError
 from qtquant_app.core.events import Event, TensorDone, Verified
+from qtquant_app.core.limits import Limits
 from qtquant_app.core.masking import masked
 from qtquant_app.core.plan import Plan
 from qtquant_app.core.recipe import Recipe
@@ -73,6 +74,7 @@ class Session(QObject):
         self._selection = ""
         self._report: RunReport | None = None
         self._device = "auto"
+        self._limits = Limits()
         self._catalog = Catalog()
         self._opener = self._latest(self._opened, self._not_opened)
         self._planner = self._latest(self._planned, self._refused)
@@ -147,6 +149,12 @@ class Session(QObject):
 
     def set_default_scheme(self, scheme: Scheme) -> None:
         self.set_recipe(replace(self._recipe, default=scheme))
+
+    def set_limits(self, limits: Limits) -> None:
+        """Changes the ceilings that runs keep, and so the plan."""
+        if limits != self._limits:
+            self._limits = limits
+            self._drop_plan()
 
     def set_device(self, device: str) -> None:
         if device != self._device:
@@ -225,7 +233,7 @@ class Session(QObject):
 
     def _start_planning(self) -> None:
         if self._checkpoint is not None:
-            self._planner.submit(self.verbs.plan(self._checkpoint, self._recipe, None, self._device))
+            self._planner.submit(self.verbs.plan(self._checkpoint, self._recipe, None, self._device, self._limits))
 
     def _planned(self, plan: Plan) -> None:
         self._plan, self._refusal = plan, None

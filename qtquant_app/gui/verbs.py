@@ -13,6 +13,7 @@ from qtquant_app.core.errors import PlanError
 from qtquant_app.core.events import Event
 from qtquant_app.core.fitting import fitted
 from qtquant_app.core.job import JobRecord
+from qtquant_app.core.limits import Limits
 from qtquant_app.core.plan import Plan, RunOptions
 from qtquant_app.core.preset import Preset
 from qtquant_app.core.recipe import Recipe
@@ -58,7 +59,14 @@ class Verbs(InspectVerbs):
 
         return work
 
-    def plan(self, checkpoint: Checkpoint, recipe: Recipe, output: str | None, device: str) -> Work:
+    def plan(
+        self,
+        checkpoint: Checkpoint,
+        recipe: Recipe,
+        output: str | None,
+        device: str,
+        limits: Limits = Limits(),  # noqa: B008
+    ) -> Work:
         """Work that returns the Plan, or fails with the planner's refusal."""
 
         def make() -> Generator[Event, None, Plan]:
@@ -68,7 +76,16 @@ class Verbs(InspectVerbs):
 
             found = (yield from check_finite(checkpoint, recipe)) if recipe.nonfinite == "keep" else None
             speeds = known_speeds(checkpoint, output, device)
-            plan = make_plan(checkpoint, recipe, output=output, device=device, speeds=speeds, non_finite=found)
+            plan = make_plan(
+                checkpoint,
+                recipe,
+                output=output,
+                device=device,
+                max_memory=limits.memory,
+                max_device_memory=limits.device_memory,
+                speeds=speeds,
+                non_finite=found,
+            )
             _ = plan.source_bytes, plan.quantized_source_bytes  # summed here, where no window waits for it
             return plan
 

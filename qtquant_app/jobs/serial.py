@@ -23,6 +23,7 @@ class Serial(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._job: Job | None = None
+        self._then: Callable[[Any], object] | None = None
         self._queue: deque[tuple[Do, Callable[[Any], object] | None]] = deque()
 
     @property
@@ -48,15 +49,16 @@ class Serial(QObject):
     def _advance(self) -> None:
         if self._job is not None or not self._queue:
             return
-        do, then = self._queue.popleft()
+        do, self._then = self._queue.popleft()
         self._job = job = Job(once(do))
-        job.done.connect(lambda value: self._end(value, then))
+        # A slot of this object, which goes with it: a function would be called when all that it speaks to is gone.
+        job.done.connect(self._end)
         job.failed.connect(self._fail)
         job.cancelled.connect(self._cancelled)
         job.start()
 
-    def _end(self, value: Any, then: Callable[[Any], object] | None) -> None:
-        self._job = None
+    def _end(self, value: Any) -> None:
+        self._job, then = None, self._then
         try:
             if then is not None:
                 then(value)

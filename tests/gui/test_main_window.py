@@ -367,8 +367,10 @@ def test_tab_walks_through_the_run_page_from_top_to_bottom(qtbot: QtBot, window:
     qtbot.waitUntil(page.start_button.isEnabled)
     page.output_field.edit.setFocus()
     visited = []
-    for _ in range(8):
+    for _ in range(10):
         visited.append(QApplication.focusWidget().objectName())
         QTest.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
-    above = ["outputEdit", "browseOutputButton", "verifyCombo", "deviceCombo", "startButton", "queueButton"]
-    assert visited == [*above, "jobFilterEdit", "jobTable"]
+    above = ["outputEdit", "browseOutputButton", "verifyCombo", "deviceCombo"]
+    limits = ["memoryLimitSpin", "deviceMemoryLimitSpin"]
+    buttons = ["startButton", "queueButton"]
+    assert visited == [*above, *limits, *buttons, "jobFilterEdit", "jobTable"]

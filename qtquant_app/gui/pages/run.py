@@ -30,6 +30,7 @@ from qtquant_app.gui.widgets.choice_box import ChoiceBox
 from qtquant_app.gui.widgets.error_panel import ErrorPanel
 from qtquant_app.gui.widgets.job_text import JobText
 from qtquant_app.gui.widgets.jobs_panel import JobsPanel
+from qtquant_app.gui.widgets.memory_limits import MemoryLimits
 from qtquant_app.gui.widgets.outcome_card import OutcomeCard
 from qtquant_app.gui.widgets.output_field import OutputField
 from qtquant_app.gui.widgets.page import Page
@@ -60,6 +61,7 @@ class RunPage(Page):
         self.output_field = OutputField()
         self.verify_combo = ChoiceBox()
         self.device_combo = ChoiceBox()
+        self.memory_limits = MemoryLimits()
         self.start_button = Button("&Start", "play", name="startButton", tip="Starts the run (Ctrl+R)", primary=True)
         self.queue_button = Button(
             "Add to &queue", name="queueButton", tip="Lets the run wait behind the others (Ctrl+Shift+R)"
@@ -147,7 +149,9 @@ class RunPage(Page):
         choices.addSpacing(2 * GRID)
         choices.addWidget(device)
         choices.addWidget(self.device_combo, 1)
-        choices.addStretch(2)
+        choices.addSpacing(2 * GRID)
+        choices.addWidget(Text("Memory at most"))
+        choices.addWidget(self.memory_limits, 2)
         form.addRow("&Verification", choices)
         form.labelForField(choices).setBuddy(self.verify_combo)  # type: ignore[attr-defined]
         card.add(form)
@@ -175,7 +179,7 @@ class RunPage(Page):
         self.tabs.setAccessibleName("The run, and the chosen job")
         self.tabs.setDocumentMode(True)
         self.tabs.tabBar().setAccessibleName("The run, and the chosen job")
-        for widget, title in ((self.tensor_table, "Tensors"), (row, "Log"), (self.job_text, "Chosen job")):
+        for widget, title in ((self.tensor_table, "Tensors"), (row, "Log and outcome"), (self.job_text, "Chosen job")):
             self.tabs.addTab(widget, title)
         return self.tabs
 
@@ -212,6 +216,8 @@ class RunPage(Page):
         self.output_field.edited.connect(self._on_output_edited)
         self.verify_combo.currentIndexChanged.connect(self._on_verify)
         self.device_combo.currentIndexChanged.connect(self._on_device)
+        self.memory_limits.limits_changed.connect(session.set_limits)
+        session.device_changed.connect(self.memory_limits.set_device)
         session.catalog_changed.connect(self._on_catalog)
         session.checkpoint_changed.connect(self._on_checkpoint)
         session.recipe_changed.connect(self._suggest)
