@@ -19,7 +19,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from benchmarks.processes import machine
 from qtquant_app.core.events import Event
@@ -92,7 +92,7 @@ def _finished(events: Generator[Event, None, T]) -> T:
         try:
             next(events)
         except StopIteration as stop:
-            value: Any = stop.value
+            value: T = stop.value
             return value
 
 
