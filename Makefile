@@ -10,7 +10,7 @@ run: $(VENV)/installed
 	$(BIN)/qtquant demo -o out/demo
 
 test: $(VENV)/installed-test lint
-	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
