@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from qtquant_app.core.errors import PlanError, WriteError
@@ -56,6 +56,7 @@ def test_every_line_is_a_json_object(tmp_path: Path) -> None:
     assert kinds == ["start", "tensor", "tensor", "shard", "tensor"]
 
 
+@example(cut=0.75, junk=b"", change=(0.03125, 1))
 @given(
     cut=st.floats(0, 1),
     junk=st.binary(max_size=40),
