@@ -119,17 +119,18 @@ def test_spoilt_settings_count_as_unset(qtbot: QtBot, session: Session, settings
 
 
 def test_a_text_is_handed_to_the_engine_as_it_was_chosen(
-    qtbot: QtBot, card: BudgetCard, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, card: BudgetCard, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    file = str(tmp_path / "some text.txt")
     assert card.setup.wish.calibration == ""
     card.setup.text_choice.setCurrentIndex(1)
     assert card.setup.wish.calibration == "default"
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: ("", ""))
     card.setup.text_choice.setCurrentIndex(2)
     assert "Choose the text file" in card.setup.why_not
-    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: ("/tmp/some text.txt", ""))
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (file, ""))
     card.setup.file_button.click()
-    assert card.setup.wish.calibration == "/tmp/some text.txt" and not card.setup.why_not
+    assert card.setup.wish.calibration == file and not card.setup.why_not
 
 
 def test_the_readers_ticked_for_the_check_are_offered_and_the_usual_schemes_are_those_that_they_read(
