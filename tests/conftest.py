@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The suite says the same each time it runs. `QTQUANT_TESTS=explore make test` looks for new examples instead; keep what it finds as
+# an @example.
+settings.register_profile("repeat", derandomize=True, database=None)
+settings.register_profile("explore")
+settings.load_profile(os.environ.get("QTQUANT_TESTS", "repeat"))
 
 
 @pytest.fixture(autouse=True)

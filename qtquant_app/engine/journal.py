@@ -23,6 +23,7 @@ from qtquant_app.engine.run_marks import RunMarks, who_and_when
 
 NAME = "journal.jsonl"
 VERSION = 2
+_WITHOUT_CHECKSUMS = (1,)
 _LONGEST = 1 << 30
 """Bytes; a hundred thousand tensors take 30 million."""
 
@@ -184,12 +185,15 @@ def _apply(past: Past | None, entry: Mapping[str, Any], path: Path) -> Past:
 
 
 def _refuse_foreign(data: bytes, path: Path) -> None:
-    """Versions before this one wrote no checksums."""
+    """Versions before this one wrote no checksums. A line of this one stays one, wherever it is damaged: it has its checksum, or
+    its version."""
     try:
         first = parse_json(data.partition(b"\n")[0])
     except ValueError:
         return
-    if isinstance(first, dict) and first.get("kind") == "start" and "crc" not in first:
+    if not isinstance(first, dict) or first.get("kind") != "start":
+        return
+    if first.get("version") in _WITHOUT_CHECKSUMS and "crc" not in first:
         raise _other_version(path)
 
 

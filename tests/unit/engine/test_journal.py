@@ -57,6 +57,7 @@ def test_every_line_is_a_json_object(tmp_path: Path) -> None:
 
 
 @example(cut=0.75, junk=b"", change=(0.03125, 1))
+@example(cut=0.68359375, junk=b"", change=(0.6796875, 1))
 @given(
     cut=st.floats(0, 1),
     junk=st.binary(max_size=40),
