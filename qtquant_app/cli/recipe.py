@@ -16,7 +16,7 @@ from qtquant_app.core.scheme_label import parse_rule
 from qtquant_app.engine.presets import find as find_preset
 from qtquant_app.engine.recipes import read_recipe
 
-_PARTS = ("bits", "type", "strategy", "group_size", "symmetric", "method", "activations")
+_PARTS = ("bits", "type", "strategy", "group_size", "symmetric", "method", "activations", "layout")
 
 
 def scheme_of(options: Namespace, base: Scheme | None = None) -> Scheme:
@@ -27,6 +27,8 @@ def scheme_of(options: Namespace, base: Scheme | None = None) -> Scheme:
     given: dict[str, Any] = {part: getattr(options, part) for part in _PARTS if getattr(options, part) is not None}
     if given.get("activations") == "int8":
         given = {"bits": 8, "strategy": "channel", "symmetric": True, **given}
+    elif given.get("activations") == "fp8":
+        given = {"bits": 8, "type": "float", **given}
     return Scheme.from_json(given, base or Scheme())
 
 

@@ -38,6 +38,9 @@ def recipe_options(recipe: Recipe) -> list[str]:
 def scheme_options(scheme: Scheme) -> list[str]:
     """The options that make `scheme` of the one that no options give."""
     usual, words = Scheme(), []
+    if scheme.layout is not None:
+        words = ["--layout", scheme.layout]
+        return [*words, "--method", scheme.method] if scheme.method != usual.method else words
     if scheme.activations != usual.activations:  # which imply widths and scales: what follows says them all the same
         words += ["--activations", scheme.activations]
     if scheme.bits != usual.bits:

@@ -7,6 +7,7 @@ from typing import Any
 
 from qtquant_app.core.errors import UsageError
 from qtquant_app.core.json_text import shown
+from qtquant_app.core.layouts import LAYOUTS, MIXTURE, MIXTURES
 from qtquant_app.core.patterns import compiled
 from qtquant_app.core.recipe import Rule
 from qtquant_app.core.scheme import Scheme
@@ -17,13 +18,22 @@ _LABEL = re.compile(
     re.IGNORECASE,
 )
 _WHERE = {"tensor": "tensor", "ch": "channel"}
+_FLOAT = re.compile(
+    r"(?:fp8\s+(?P<where>tensor|ch|128x128)|(?P<name>nvfp4|mxfp4))"
+    r"(?:\s+(?P<method>(?!a8\b)[a-z][a-z0-9_-]*))?(?:\s+(?P<activations>a8))?",
+    re.IGNORECASE,
+)
+_LAYOUT = re.compile(r"(?P<name>q\d\w*)(?:\s+(?P<method>[a-z][a-z0-9_-]*))?", re.IGNORECASE)
 
 
 def parse_label(text: str) -> Scheme:
-    """The scheme whose label is `text`: `W4 g128 sym`, `W8 ch sym A8`; capitals and spaces do not matter.
+    """The scheme whose label is `text`: `W4 g128 sym`, `W8 ch sym A8`, `FP8 ch A8`, `Q4_K`; capitals and spaces do not matter.
 
     Raises UsageError where it is no label, or where the scheme contradicts itself.
     """
+    named = _float(text.strip()) or _layout(text.strip())
+    if named is not None:
+        return named
     found = _LABEL.fullmatch(text.strip())
     if found is None:
         raise UsageError(
@@ -40,6 +50,30 @@ def parse_label(text: str) -> Scheme:
         "activations": "int8" if found["activations"] else "none",
     }
     return Scheme(**values)
+
+
+def _float(text: str) -> Scheme | None:
+    found = _FLOAT.fullmatch(text)
+    if found is None:
+        return None
+    values: dict[str, Any] = {"type": "float", "bits": 8, "method": (found["method"] or "rtn").lower()}
+    if found["name"]:
+        values |= {"bits": 4, "group_size": 16 if found["name"].lower() == "nvfp4" else 32}
+    else:
+        values["strategy"] = {**_WHERE, "128x128": "block"}[found["where"].lower()]
+    return Scheme.from_json(values | ({"activations": "fp8"} if found["activations"] else {}))
+
+
+def _layout(text: str) -> Scheme | None:
+    """Types before mixtures of the same name: a rule names one tensor's type."""
+    found = _LAYOUT.fullmatch(text)
+    if found is None:
+        return None
+    name = found["name"].upper()
+    mixture = MIXTURE + name
+    if name not in LAYOUTS and name not in MIXTURES:
+        return None
+    return Scheme.of_layout(name if name in LAYOUTS else mixture, (found["method"] or "rtn").lower())
 
 
 def parse_rule(text: str) -> Rule:

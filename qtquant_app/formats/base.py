@@ -62,6 +62,8 @@ class Format(ABC):
     extension: ClassVar[str] = ".safetensors"
     bits: ClassVar[tuple[int, ...]] = ()
     readers: ClassVar[tuple[str, ...]] = ()
+    codes: ClassVar[tuple[str, ...]] = ("int",)
+    """The kinds of codes it holds: "int", "float", and "layout" for named block layouts."""
     align: ClassVar[int] = 4
     layout_version: ClassVar[int] = 1
     """Raise it with any change of what is written for the same codes, scales and zero points: a run that an older QtQuant left
@@ -84,9 +86,14 @@ class Format(ABC):
         """Why the format cannot be written here; empty where it can."""
         return ""
 
-    @abstractmethod
     def refuses(self, tensor: TensorInfo, scheme: Scheme) -> str:
         """Why this layout cannot hold `tensor` under `scheme`, as the end of a sentence; empty where it can."""
+        if scheme.layout is not None and "layout" not in self.codes:
+            return f"{scheme.layout} is a block of GGUF files, and the {self.name} format has none"
+        if scheme.layout is None and scheme.type not in self.codes:
+            kind = "floating-point" if scheme.type == "float" else "plain integer"
+            return f"the {self.name} format holds no {kind} codes"
+        return ""
 
     @abstractmethod
     def stored(self, tensor: TensorInfo, scheme: Scheme) -> tuple[Stored, ...]:

@@ -57,7 +57,7 @@ class CompressedTensors(Format):
         columns = tensor.shape[1]
         if scheme.group_size is not None and columns % scheme.group_size:
             return f"group size {scheme.group_size} does not divide its {columns} columns"
-        return ""
+        return super().refuses(tensor, scheme)
 
     def stored(self, tensor: TensorInfo, scheme: Scheme) -> tuple[Stored, ...]:
         module = tensor.module

@@ -41,7 +41,7 @@ class QtQuantFormat(Format):
     def refuses(self, tensor: TensorInfo, scheme: Scheme) -> str:
         if scheme.bits not in self.bits:
             return f"the qtquant format packs 2, 4 or 8 bits, not {scheme.bits}"
-        return ""
+        return super().refuses(tensor, scheme)
 
     def stored(self, tensor: TensorInfo, scheme: Scheme) -> tuple[Stored, ...]:
         rows, columns = tensor.shape

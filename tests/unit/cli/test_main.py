@@ -127,7 +127,7 @@ def test_text_output_is_for_people(capsys: pytest.CaptureFixture[str], source: s
         (["--method", "magic"], "magic"),
         (["--format", "zip"], "no format 'zip'"),
         (["--format", "qtquant", "--bits", "3", "--group-size", "32"], "not 3"),
-        (["--type", "float"], "floating-point"),
+        (["--type", "float", "--bits", "6"], "floating-point"),
         (["--activations", "int8", "--bits", "4"], "int8 activations"),
         (["--device", "abacus"], "not a device"),
         (["--max-memory", "lots"], "not a size"),

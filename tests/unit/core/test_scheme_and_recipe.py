@@ -57,7 +57,7 @@ def test_a_recipe_survives_json_alone_or_inside_a_record(recipe: Recipe) -> None
         ({"strategy": "row"}, "'row'"),
         ({"strategy": "channel", "group_size": 8}, "takes no group size"),
         ({"symmetric": 1}, "true or false"),
-        ({"type": "float"}, "floating-point"),
+        ({"type": "float", "bits": 6}, "floating-point"),
         ({"activations": "int8"}, "int8 activations"),
         ({"colour": "red"}, "no key 'colour'"),
     ],
