@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from math import prod
+
+from qtquant_app.core.layouts import LAYOUTS
 
 ITEM_BITS: dict[str, int] = {
     "F64": 64,
@@ -39,7 +42,10 @@ QUANTIZABLE = frozenset({"F32", "F16", "BF16"})
 
 @lru_cache(maxsize=4096)
 def nbytes(dtype: str, shape: tuple[int, ...]) -> int:
-    """Bytes of a tensor of `shape`; raises ValueError where the elements do not fill whole bytes."""
+    """Bytes of a tensor of `shape`, whose dtype may be a block layout; raises ValueError where the elements do not fill whole bytes
+    or blocks."""
+    if dtype not in ITEM_BITS:
+        return prod(shape[:-1]) * LAYOUTS[dtype].row_bytes(shape[-1])
     elements = 1
     for side in shape:
         elements *= side

@@ -36,6 +36,8 @@ class Layout:
 LAYOUTS = {
     layout.name: layout
     for layout in (
+        Layout("F16", 16, True, 1, 1, 2),
+        Layout("BF16", 16, True, 1, 1, 2),
         Layout("Q4_0", 4, True, 32, 32, 18),
         Layout("Q4_1", 4, False, 32, 32, 20),
         Layout("Q5_0", 5, True, 32, 32, 22),
@@ -51,6 +53,8 @@ LAYOUTS = {
 """Every block type that a run writes, by name."""
 
 MIXTURES = {
+    "F16": "F16",
+    "BF16": "BF16",
     "Q4_0": "Q4_0",
     "Q4_1": "Q4_1",
     "Q5_0": "Q5_0",

@@ -14,11 +14,12 @@ from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scheme import Scheme
 
 Action = Literal["quantize", "keep"]
-Role = Literal["codes", "scale", "zero", "shape", "kept"]
+Role = Literal["codes", "scale", "zero", "shape", "index", "global", "kept", "made"]
 
 
 class OutTensor(NamedTuple):
-    """One tensor of an output file: `nbytes` bytes of `dtype` at byte `offset` of the file, made from `source`.
+    """One tensor of an output file: `nbytes` bytes of `dtype` at byte `offset` of the file, made from `source`; or the part of a
+    stack that is, where others have the same name. What is made from none has no source.
 
     A plan may hold hundreds of thousands of them; a frozen dataclass takes three times as long to make.
     """
@@ -30,16 +31,20 @@ class OutTensor(NamedTuple):
     nbytes: int
     source: str
     role: Role
+    axis: int = 0
+    """The dimension that runs along the rows of the source."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutFile:
-    """One weight file: a header of `header_bytes`, then the tensors in order with no gap; `nbytes` in all."""
+    """One weight file: a header of `header_bytes`, then the tensors in order; `nbytes` in all."""
 
     name: str
     header_bytes: int
     nbytes: int
     tensors: tuple[OutTensor, ...]
+    header_sha256: str = ""
+    """Of a header that holds more than the tensors' table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,12 +264,13 @@ def file_json(file: OutFile) -> dict[str, Any]:
 
 def file_outline_json(file: OutFile) -> dict[str, Any]:
     """`file_json` with no tensors in their place."""
-    return {"name": file.name, "header_bytes": file.header_bytes, "nbytes": file.nbytes, "tensors": []}
+    outline = {"name": file.name, "header_bytes": file.header_bytes, "nbytes": file.nbytes, "tensors": []}
+    return outline | {"header_sha256": file.header_sha256} if file.header_sha256 else outline
 
 
 def out_tensor_json(tensor: OutTensor) -> dict[str, Any]:
     """One tensor of an output file."""
-    return {
+    entry = {
         "name": tensor.name,
         "dtype": tensor.dtype,
         "shape": list(tensor.shape),
@@ -273,12 +279,14 @@ def out_tensor_json(tensor: OutTensor) -> dict[str, Any]:
         "source": tensor.source,
         "role": tensor.role,
     }
+    return entry | {"axis": tensor.axis} if tensor.axis else entry
 
 
 def _file_from(item: object) -> OutFile:
     read = Fields(item)
     tensors = tuple(_out_tensor_from(Fields(tensor)) for tensor in read.items("tensors"))
-    return OutFile(read.text("name"), read.count("header_bytes"), read.count("nbytes"), tensors)
+    digest = read.text("header_sha256") if isinstance(item, Mapping) and "header_sha256" in item else ""
+    return OutFile(read.text("name"), read.count("header_bytes"), read.count("nbytes"), tensors, digest)
 
 
 def _out_tensor_from(read: Fields) -> OutTensor:
@@ -290,6 +298,7 @@ def _out_tensor_from(read: Fields) -> OutTensor:
         nbytes=read.count("nbytes"),
         source=read.text("source"),
         role=read.one_of("role", get_args(Role)),
+        axis=min(1, read.optional_count("axis") or 0),
     )
 
 

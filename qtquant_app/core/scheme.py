@@ -71,6 +71,13 @@ class Scheme:
         return self.group_size or 1 if self.strategy == "block" else 1
 
     @property
+    def needs_extremes(self) -> bool:
+        """Whether something that serves all of a tensor comes from its smallest and largest weight, before any code does."""
+        if self.layout is not None:
+            return False
+        return self.strategy == "tensor" or (self.type == "float" and self.group_size == 16)
+
+    @property
     def label(self) -> str:
         """A few characters for a table cell: `W4 g128 sym`, `W8 ch sym A8`, `FP8 ch A8`, `NVFP4`, `Q4_K`."""
         if self.layout is not None:
@@ -118,7 +125,7 @@ class Scheme:
         if values.get("layout") is not None:
             values = {**_fixed_by(values["layout"]), "activations": "none", **values}
         elif base is not None and base.layout is not None and set(values) & _FIXED:
-            base = replace(base, layout=None)
+            base = replace(base, layout=None, bits=min(base.bits, MAX_BITS))
         values = _implied(values, base or cls())
         return replace(base, **values) if base is not None else cls(**values)
 
@@ -164,7 +171,8 @@ def _check_words(scheme: Scheme) -> None:
     bits = scheme.bits
     if scheme.type not in get_args(Type):
         raise _bad(f"type {shown(scheme.type)} is not one of int, float", "use --type int")
-    if not isinstance(bits, int) or isinstance(bits, bool) or not MIN_BITS <= bits <= MAX_BITS:
+    widest = MAX_BITS if scheme.layout is None else 16
+    if not isinstance(bits, int) or isinstance(bits, bool) or not MIN_BITS <= bits <= widest:
         raise _bad(f"{shown(bits)} bits are outside {MIN_BITS} to {MAX_BITS}", "use --bits 4, or any of 2 to 8")
     if scheme.strategy not in get_args(Strategy):
         raise _bad(

@@ -23,7 +23,7 @@ _FLOAT = re.compile(
     r"(?:\s+(?P<method>(?!a8\b)[a-z][a-z0-9_-]*))?(?:\s+(?P<activations>a8))?",
     re.IGNORECASE,
 )
-_LAYOUT = re.compile(r"(?P<name>q\d\w*)(?:\s+(?P<method>[a-z][a-z0-9_-]*))?", re.IGNORECASE)
+_LAYOUT = re.compile(r"(?P<name>q\d\w*|b?f16)(?:\s+(?P<method>[a-z][a-z0-9_-]*))?", re.IGNORECASE)
 
 
 def parse_label(text: str) -> Scheme:

@@ -44,9 +44,9 @@ class Cut:
     chunk: int
     kept: int
 
-    def rows(self, row_bytes: int) -> int:
-        """Rows of `row_bytes` source bytes that make one chunk; at least one."""
-        return max(1, self.chunk // max(1, row_bytes))
+    def rows(self, row_bytes: int, step: int = 1) -> int:
+        """Rows of `row_bytes` source bytes that make one chunk: a multiple of `step`."""
+        return max(step, self.chunk // max(1, row_bytes) // step * step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +168,6 @@ def estimate(
     )[1]
 
 
-def chunk_rows(row_bytes: int, device: str) -> int:
-    """Rows of `row_bytes` source bytes that make one chunk where memory is no matter; at least one."""
-    return usual_cut(device).rows(row_bytes)
+def chunk_rows(row_bytes: int, device: str, step: int = 1) -> int:
+    """Rows of `row_bytes` source bytes that make one chunk where memory is no matter: a multiple of `step`."""
+    return usual_cut(device).rows(row_bytes, step)

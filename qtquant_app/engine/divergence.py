@@ -83,7 +83,7 @@ def _kept(tools: Tools, tensor: TensorInfo) -> Generator[Event, None, Tensor]:
 
     from qtquant_app.engine.torch_dtypes import TORCH_DTYPES
 
-    data = tools.reader.take(tensor.file, tensor.offset, tensor.nbytes)
+    data = tools.reader.bytes_of(tensor, 0, tensor.nbytes).copy()
     yield ChunkDone(tensor.name, tensor.nbytes)
     return torch.from_numpy(data).view(TORCH_DTYPES[tensor.dtype]).reshape(tensor.shape)
 
@@ -102,7 +102,7 @@ def _restored(tools: Tools, tensor: TensorInfo, scheme: Scheme) -> Generator[Eve
         return tools.backend.dequantize(chunk, tensor.dtype, scheme, tensor.shape[1])
 
     out, at = torch.empty(tensor.shape), 0
-    for part in ordered(tools.pool, tools.window, (partial(rows, *span) for span in tools.spans(tensor))):
+    for part in ordered(tools.pool, tools.window, (partial(rows, *span) for span in tools.spans(tensor, scheme))):
         out[at : at + len(part)] = torch.from_numpy(part)
         at += len(part)
         yield ChunkDone(tensor.name, tensor.nbytes // tensor.shape[0] * len(part))

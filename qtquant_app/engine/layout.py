@@ -30,7 +30,7 @@ class Decision:
         if self.tensor.tied_to is not None:
             return ()
         if self.scheme is None:
-            return (Stored(self.tensor.name, self.tensor.dtype, self.tensor.shape, "kept"),)
+            return format.kept(self.tensor)
         return format.stored(self.tensor, self.scheme)
 
 
@@ -105,8 +105,8 @@ def _file(name: str, entries: Iterable[tuple[Stored, str]], format: Format) -> O
     sized = [(stored, source, stored.nbytes) for stored, source in ordered]
     at = header = len(build_header(((s.name, s.dtype, s.shape, size) for s, _, size in sized), format.header_metadata))
     tensors = []
-    for (title, dtype, shape, role), source, size in sized:
-        tensors.append(OutTensor(title, dtype, shape, at, size, source, role))
+    for (title, dtype, shape, role, axis), source, size in sized:
+        tensors.append(OutTensor(title, dtype, shape, at, size, source, role, axis))
         at += size
     return OutFile(name, header, at, tuple(tensors))
 
@@ -131,5 +131,6 @@ def by_source(files: Iterable[OutFile]) -> dict[str, dict[Role, tuple[OutFile, O
     places: dict[str, dict[Role, tuple[OutFile, OutTensor]]] = {}
     for file in files:
         for tensor in file.tensors:
-            places.setdefault(tensor.source, {})[tensor.role] = (file, tensor)
+            if tensor.source:
+                places.setdefault(tensor.source, {})[tensor.role] = (file, tensor)
     return places

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from qtquant_app.core.dtypes import ITEM_BITS
+from qtquant_app.core.layouts import base
 from qtquant_app.core.plan import OutFile
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.layout import Decision, alike
@@ -48,8 +49,8 @@ def _gathered(decision: Decision, format: Format, cut: Cut) -> int:
     tensor, scheme = decision.tensor, decision.scheme
     assert scheme is not None
     scale, zero = _row_parameters(decision)
-    rows = cut.rows(tensor.nbytes // tensor.shape[0])
-    whole = HELD_BYTES // (scale + zero) + rows + format.rows_together(scheme)
+    rows = cut.rows(tensor.nbytes // tensor.shape[0], format.row_step(scheme))
+    whole = HELD_BYTES // max(1, scale + zero) + rows + format.rows_together(scheme)
     return min(tensor.shape[0], whole) * (2 * scale + 6 * zero)
 
 
@@ -57,6 +58,8 @@ def _row_parameters(decision: Decision) -> tuple[int, int]:
     """Bytes of the scales of a row, and of its zero points as numbers."""
     tensor, scheme = decision.tensor, decision.scheme
     assert scheme is not None
+    if scheme.layout is not None:
+        return 0, 0
     groups = 1 if scheme.strategy == "tensor" else scheme.groups(tensor.shape[1])
     return groups * (ITEM_BITS[tensor.dtype] // 8), 0 if scheme.symmetric else groups
 
@@ -73,9 +76,9 @@ def threads_peak(decisions: Iterable[Decision], format: Format, cut: Cut, verify
             read[chunk] += count
             continue
         row, columns = tensor.nbytes // tensor.shape[0], tensor.shape[1]
-        rows = min(cut.rows(row), tensor.shape[0])
+        rows = min(cut.rows(row, format.row_step(scheme)), tensor.shape[0])
         count = many * -(-tensor.shape[0] // rows)
-        packed = row_bytes(columns, scheme.bits, format.align)
+        packed = packed_row(columns, scheme, format)
         codes = next(part.nbytes for part in format.stored(tensor, scheme) if part.role == "codes") // tensor.shape[0]
         copies = (scheme.activations == "int8") + (codes != packed)
         scale, zero = _row_parameters(decision)
@@ -88,6 +91,13 @@ def threads_peak(decisions: Iterable[Decision], format: Format, cut: Cut, verify
     threads = cut.threads
     buffers = _largest(source, threads) + _largest(made, threads) + (_largest(read, threads) if verify != "none" else 0)
     return buffers + threads * scratch + 2 * min(threads, source.total()) * pieces
+
+
+def packed_row(columns: int, scheme: Scheme, format: Format) -> int:
+    """Bytes of a row of codes as a kernel gives it."""
+    if scheme.layout is not None:
+        return base(scheme.layout).row_bytes(columns)
+    return row_bytes(columns, scheme.bits, format.align)
 
 
 def _largest(chunks: Counter[int], threads: int) -> int:

@@ -5,10 +5,9 @@ Everything is decided from names, shapes and dtypes, and everything that can be 
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from qtquant_app.core.checkpoint import Checkpoint, Kind, TensorInfo
@@ -16,12 +15,14 @@ from qtquant_app.core.errors import PlanError, RuleError
 from qtquant_app.core.plan import OutFile, Plan, PlanWarning, RulePlan, TensorPlan
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scheme import Scheme
+from qtquant_app.engine.containers import container_of
 from qtquant_app.engine.cost import Verify, estimate
 from qtquant_app.engine.device import default_threads, resolve
 from qtquant_app.engine.finite import NonFiniteCounts, unlooked, without
 from qtquant_app.engine.garbage import uncollected
-from qtquant_app.engine.layout import INDEX, Decision, index_text, lay_out
-from qtquant_app.engine.rules import Choice, choose, contradiction
+from qtquant_app.engine.layout import Decision
+from qtquant_app.engine.packed.planned import check_readable, source_warnings
+from qtquant_app.engine.rules import Choice, adapted, choose, contradiction
 from qtquant_app.engine.speeds import Speeds, seconds_of
 from qtquant_app.formats import Format, find
 from qtquant_app.quant.methods import check as check_method
@@ -51,23 +52,30 @@ def make_plan(
 
     Raises PlanError where the recipe cannot be carried out, UsageError where it names what does not exist.
     """
-    _check_source(checkpoint)
-    format, resolved = find(recipe.format), resolve(device)
-    choices = choose(checkpoint, recipe)
+    check_readable(checkpoint)
+    format, resolved = find(recipe.format).bound(checkpoint), resolve(device)
+    container = container_of(format)
+    choices = adapted(checkpoint, choose(checkpoint, recipe, format.takes), format)
     if recipe.nonfinite == "keep" and non_finite:
         choices = without(non_finite, checkpoint.tensors, choices)
     decisions = [Decision(tensor, c.scheme) for tensor, c in zip(checkpoint.tensors, choices, strict=True)]
     _check(decisions, choices, format, recipe)
-    files = lay_out(decisions, format)
+    files = container.lay_out(decisions, format)
     tensors = _tensor_plans(decisions, choices, checkpoint.modules, files)
-    _check_any(tensors, checkpoint)
-    texts = _texts(checkpoint, format, tensors, files)
-    copied = {name: (checkpoint.root / name).stat().st_size for name in checkpoint.carried_files}
+    if not format.may_keep_all:
+        _check_any(tensors, checkpoint)
+    texts = container.texts(checkpoint, format, tensors, files)
+    copied = {name: (checkpoint.root / name).stat().st_size for name in container.carried(checkpoint)}
     output_bytes = sum(file.nbytes for file in files) + sum(len(text.encode()) for text in texts.values())
     disk = output_bytes + sum(copied.values())
     if output is not None:
         check_disk(Path(output), disk)
-    warnings = (*format.warnings(checkpoint, tensors), *_coverage_warnings(tensors), *unlooked(recipe, non_finite))
+    warnings = (
+        *format.warnings(checkpoint, tensors),
+        *_coverage_warnings(tensors),
+        *source_warnings(checkpoint, tensors),
+        *unlooked(recipe, non_finite),
+    )
     cost = estimate(  # last: it looks at this process
         decisions, files, format, resolved, max_memory, verify=verify, max_device_memory=max_device_memory
     )
@@ -128,17 +136,6 @@ def _mend(tensor: TensorInfo, scheme: Scheme) -> str:
     return "choose another --bits or --format"
 
 
-def _check_source(checkpoint: Checkpoint) -> None:
-    quantized = checkpoint.config.get("quantization_config")
-    if quantized:
-        method = quantized.get("quant_method", "something") if isinstance(quantized, Mapping) else "something"
-        raise PlanError(
-            f"{checkpoint.label} is already quantized ({method})",
-            hint="open the original checkpoint it was made from",
-            code="already-quantized",
-        )
-
-
 def _check_any(tensors: Sequence[TensorPlan], checkpoint: Checkpoint) -> None:
     if not any(tensor.action == "quantize" for tensor in tensors):
         raise PlanError(
@@ -174,17 +171,6 @@ def _tensor_plans(
     )
 
 
-def _texts(
-    checkpoint: Checkpoint, format: Format, tensors: Sequence[TensorPlan], files: Sequence[OutFile]
-) -> dict[str, str]:
-    config = {k: v for k, v in checkpoint.config.items() if k != "quantization_config"}
-    config["quantization_config"] = format.quantization_config(checkpoint, tensors)
-    texts = {"config.json": json.dumps(config, indent=2, ensure_ascii=False) + "\n"}
-    if len(files) > 1:
-        texts[INDEX] = index_text(files)
-    return texts
-
-
 def _bits_per_weight(tensors: Iterable[TensorPlan]) -> float:
     quantized = [tensor for tensor in tensors if tensor.action == "quantize"]
     weights = sum(tensor.shape[0] * tensor.shape[1] for tensor in quantized)
@@ -202,7 +188,7 @@ def _rule_plans(recipe: Recipe, tensors: Iterable[TensorPlan]) -> tuple[RulePlan
 
 def _coverage_warnings(tensors: Sequence[TensorPlan]) -> tuple[PlanWarning, ...]:
     percent = linear_coverage(tensors)
-    if percent >= LOW_COVERAGE_PERCENT:
+    if percent >= LOW_COVERAGE_PERCENT or not any(tensor.scheme for tensor in tensors):
         return ()
     text = f"only {percent:.1f}% of the parameters of linear layers and experts are quantized"
     return (PlanWarning("low-coverage", text),)

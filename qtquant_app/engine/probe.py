@@ -21,9 +21,10 @@ from qtquant_app.core.plan import Plan, TensorPlan
 from qtquant_app.core.report import ErrorSums
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.commit import sha256_of
+from qtquant_app.engine.containers import container_of
 from qtquant_app.engine.cost import CHUNK_BYTES, chunk_rows
 from qtquant_app.engine.device import default_threads
-from qtquant_app.engine.layout import Decision, by_source, header_of, lay_out
+from qtquant_app.engine.layout import Decision, by_source
 from qtquant_app.engine.output import OutputFolder
 from qtquant_app.engine.pipeline import ordered
 from qtquant_app.engine.speeds import Speeds, seconds_of, usual, work_label
@@ -69,7 +70,7 @@ def probe(
         quantize, verify = {}, {}
         for number, kind in enumerate(kinds):
             place = OutputFolder(Path(folder) / str(number))
-            warm = replace(kind, parts=tuple(_first_rows(part, kind.scheme) for part in kind.parts[:1]))
+            warm = replace(kind, parts=tuple(_first_rows(part, kind.scheme, format) for part in kind.parts[:1]))
             yield from _measured(checkpoint, plan, format, warm, OutputFolder(Path(folder) / f"{number}-warm"), count)
             took = yield from _measured(checkpoint, plan, format, kind, place, count)
             quantize[kind.label], verify[kind.label] = (seconds / kind.nbytes for seconds in took)
@@ -146,30 +147,32 @@ def _chunk(tensor: TensorInfo, scheme: Scheme | None, plan: Plan, at: int) -> Te
         size = min(CHUNK_BYTES, tensor.nbytes - start)
         return replace(tensor, dtype="U8", shape=(size,), offset=tensor.offset + start, nbytes=size)
     row = tensor.nbytes // tensor.shape[0]
-    step = chunk_rows(row, plan.device)
+    step = chunk_rows(row, plan.device, find(plan.format).row_step(scheme))
     first = at // row // step * step
     rows = min(step, tensor.shape[0] - first)
     shape = (rows, tensor.shape[1])
     return replace(tensor, shape=shape, offset=tensor.offset + first * row, nbytes=rows * row)
 
 
-def _first_rows(part: TensorInfo, scheme: Scheme | None) -> TensorInfo:
+def _first_rows(part: TensorInfo, scheme: Scheme | None, format: Format) -> TensorInfo:
     if scheme is None:
         return part
-    return replace(part, shape=(1, part.shape[1]), nbytes=part.nbytes // part.shape[0])
+    rows = min(part.shape[0], format.row_step(scheme))
+    return replace(part, shape=(rows, part.shape[1]), nbytes=part.nbytes // part.shape[0] * rows)
 
 
 def _measured(
     checkpoint: Checkpoint, plan: Plan, format: Format, kind: _Kind, out: OutputFolder, threads: int
 ) -> Generator[Event, None, tuple[float, float]]:
     """Seconds of quantizing and of verifying the parts of `kind`."""
-    files = lay_out([Decision(part, kind.scheme) for part in kind.parts], format)
+    container = container_of(format)
+    files = container.lay_out([Decision(part, kind.scheme) for part in kind.parts], format)
     small = replace(checkpoint, tensors=kind.parts)
     planned = replace(plan, files=files, tensors=tuple(_planned(part, kind.scheme) for part in kind.parts))
     out.create()
     try:
         for file in files:
-            out.allocate(file, header_of(file.tensors, format.header_metadata))
+            out.allocate(file, container.header(file, format))
         with open_tools(small, format, plan.device, threads) as tools:
             started = perf_counter()
             errors = yield from _quantized(tools, out, planned, kind)

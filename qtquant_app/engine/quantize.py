@@ -29,23 +29,26 @@ from qtquant_app.core.plan import OutFile, Plan, RunOptions, TensorPlan
 from qtquant_app.core.quantities import plural
 from qtquant_app.core.recipe import NonFinitePolicy
 from qtquant_app.core.report import Coverage, ErrorSums, Forecast, RunReport, Shortages, TensorReport
+from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.claim import Claim, claimed
 from qtquant_app.engine.commit import Committer, sha256_of
+from qtquant_app.engine.containers import container_of
 from qtquant_app.engine.cost import Cut, fitting
 from qtquant_app.engine.faults import DISK_FULL
 from qtquant_app.engine.journal import Past
-from qtquant_app.engine.layout import Decision, by_source, header_of
+from qtquant_app.engine.layout import Decision, by_source
 from qtquant_app.engine.memory import device_peak_bytes, give_back, peak_bytes, watch_device
 from qtquant_app.engine.output import RECORD, OutputFolder
 from qtquant_app.engine.pipeline import ordered
 from qtquant_app.engine.planner import linear_coverage
 from qtquant_app.engine.record import record_bytes
 from qtquant_app.engine.room import Room
+from qtquant_app.engine.shared_range import Range, shared_range
 from qtquant_app.engine.source import open_checkpoint
 from qtquant_app.engine.tensor_work import Gathering, Piece, Places, keep_pieces, quantize_pieces
 from qtquant_app.engine.tools import Tools, open_tools
 from qtquant_app.engine.verify import compare_with_source
-from qtquant_app.formats import find
+from qtquant_app.formats import Format, find
 
 
 def run(plan: Plan, options: RunOptions) -> Generator[Event, None, RunReport]:
@@ -151,19 +154,30 @@ def _allocate(state: _State, out: OutputFolder) -> Generator[Event, None, None]:
 
     A header is written again on resume: a crash may have come between the one and the other.
     """
-    metadata, room = find(state.plan.format).header_metadata, Room(out.output.parent)
+    format, room = find(state.plan.format).bound(state.checkpoint), Room(out.output.parent)
+    container = container_of(format)
     for file in state.plan.files:
-        path, header = out.partial / file.name, header_of(file.tensors, metadata)
+        path, header = out.partial / file.name, container.header(file, format)
         if state.past is not None and path.exists() and path.stat().st_size == file.nbytes:
             if file.name not in state.sha256:
                 yield from room.needed(partial(out.write, file.name, 0, header))
-        elif any(tensor.source in state.done for tensor in file.tensors):
+        elif any(tensor.source in state.done for tensor in file.tensors if tensor.source):
             raise WriteError(
                 f"{path} is not as the journal left it", hint="start again with --overwrite", code="journal"
             )
         else:
             yield from room.needed(partial(out.allocate, file, header))
+        if file.name not in state.sha256:
+            yield from _made(file, format, out, room)
     yield from room.needed(out.sync_names)
+
+
+def _made(file: OutFile, format: Format, out: OutputFolder, room: Room) -> Generator[Event, None, None]:
+    """Writes the tensors that come of no tensor of the source: they are small."""
+    for tensor in file.tensors:
+        if tensor.role == "made":
+            data = format.made()[tensor.name][2]
+            yield from room.needed(partial(out.write, file.name, tensor.offset, data))
 
 
 def _tensors(state: _State, out: OutputFolder, tools: Tools, committer: Committer) -> Generator[Event, None, None]:
@@ -225,7 +239,7 @@ def _again(tools: Tools, found: _Full) -> Piece:
 
 def _left(files: tuple[OutFile, ...], done: Mapping[str, object]) -> dict[str, int]:
     """Source tensors still to do, by output file."""
-    return {file.name: len({t.source for t in file.tensors} - set(done)) for file in files}
+    return {file.name: len({t.source for t in file.tensors if t.source} - set(done)) for file in files}
 
 
 def _pieces(
@@ -236,12 +250,21 @@ def _pieces(
     planned: Mapping[str, TensorPlan],
     policy: NonFinitePolicy,
 ) -> Iterator[Callable[[], Piece]]:
+    known: dict[str, Range] = {}
     for tensor in todo:
         scheme = planned[tensor.name].scheme
         if scheme is None:
             yield from keep_pieces(tools, out, tensor, places[tensor.name])
         else:
-            yield from quantize_pieces(tools, out, tensor, scheme, places[tensor.name], policy)
+            alike = partial(_like, planned, scheme)
+            between = shared_range(tools, tensor, scheme, policy, known=known, takes_part=alike)
+            yield from quantize_pieces(tools, out, tensor, scheme, places[tensor.name], policy, between)
+
+
+def _like(planned: Mapping[str, TensorPlan], scheme: Scheme, tensor: TensorInfo) -> bool:
+    """Whether `tensor` gets codes as those of `scheme`."""
+    other = planned[tensor.name].scheme
+    return other is not None and (other.type, other.bits, other.group_size) == (scheme.type, scheme.bits, scheme.group_size)
 
 
 def _complete(state: _State, plan: TensorPlan, gathering: Gathering | None) -> Iterator[Event]:

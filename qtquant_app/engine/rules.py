@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from qtquant_app.core.checkpoint import Checkpoint, Kind, TensorInfo
+from qtquant_app.core.dtypes import QUANTIZABLE
 from qtquant_app.core.errors import RuleError, RuleFault, UsageError
 from qtquant_app.core.matching import ignored_by, named, ruled_by
 from qtquant_app.core.patterns import matches
@@ -36,11 +37,15 @@ class Choice:
     ignored: str = ""
 
 
-def choose(checkpoint: Checkpoint, recipe: Recipe) -> list[Choice]:
-    """The choice for every tensor, in order. Raises RuleError with every pattern that names nothing or never applies."""
+def choose(checkpoint: Checkpoint, recipe: Recipe, takes: frozenset[Kind] = frozenset()) -> list[Choice]:
+    """The choice for every tensor, in order. Embeddings are kept, unless `takes` has them and a rule names them.
+
+    Raises RuleError with every pattern that names nothing or never applies.
+    """
     tied = bool(checkpoint.config.get("tie_word_embeddings"))
-    found = _choices(checkpoint, recipe)
-    faults = list(_dead(checkpoint, recipe))
+    embeddings = _embeddings(checkpoint) if Kind.EMBEDDING in takes else {}
+    found = _choices(checkpoint, recipe, embeddings)
+    faults = list(_dead(checkpoint, recipe, embeddings))
     if tied:
         faults += _tied_heads(zip(checkpoint.tensors, found, strict=True), recipe)
     known = {fault.rule for fault in faults}
@@ -53,7 +58,40 @@ def choose(checkpoint: Checkpoint, recipe: Recipe) -> list[Choice]:
     return found
 
 
-def _choices(checkpoint: Checkpoint, recipe: Recipe) -> list[Choice]:
+def adapted(checkpoint: Checkpoint, choices: list[Choice], format: Format) -> list[Choice]:
+    """The choices as `format` carries them out: it may give a tensor another scheme, and one to what the recipe leaves alone."""
+    schemes = [choice.scheme for choice in choices]
+    free = [c.scheme is None and c.rule is None and not c.ignored for c in choices]
+    found = format.adapted(checkpoint, schemes, free)
+    if found is schemes:
+        return choices
+    changed: dict[tuple[int, int], Choice] = {}
+    return [
+        choice
+        if scheme is choice.scheme
+        else changed.setdefault((id(choice), id(scheme)), replace(choice, scheme=scheme, reason=_why(choice, scheme)))
+        for choice, scheme in zip(choices, found, strict=True)
+    ]
+
+
+def _why(choice: Choice, scheme: Scheme | None) -> str:
+    if scheme is None and choice.scheme is not None:
+        return "the format holds floats"
+    if choice.scheme is None or scheme is None:
+        return choice.reason
+    return f"{choice.reason}: {choice.scheme.label} becomes {scheme.label}"
+
+
+def _embeddings(checkpoint: Checkpoint) -> dict[str, str]:
+    """Embeddings that could be quantized: tensor to module."""
+    return {
+        t.name: t.module
+        for t in checkpoint.tensors
+        if t.kind == Kind.EMBEDDING and len(t.shape) == 2 and t.dtype in QUANTIZABLE and t.tied_to is None
+    }
+
+
+def _choices(checkpoint: Checkpoint, recipe: Recipe, embeddings: Mapping[str, str]) -> list[Choice]:
     """The choice for every tensor; those that are made alike share one object."""
     by_default, head = Choice(recipe.default, "the default scheme"), Choice(None, WHY_KEPT[Kind.HEAD])
     by_pattern = {p: Choice(None, f"ignored by {p}", ignored=p) for p in recipe.ignore}
@@ -62,7 +100,7 @@ def _choices(checkpoint: Checkpoint, recipe: Recipe) -> list[Choice]:
     decided = {tensor.name for tensor in checkpoint.quantizable}
     found = []
     for tensor, module in zip(checkpoint.tensors, checkpoint.modules, strict=True):
-        if tensor.name not in decided:
+        if tensor.name not in decided and not (tensor.name in embeddings and (module in ignored or module in ruled)):
             found.append(_undecided(tensor))
         elif module in ignored:
             found.append(by_pattern[ignored[module]])
@@ -91,9 +129,9 @@ def _why_not(tensor: TensorInfo) -> str:
     return f"{tensor.dtype} {list(tensor.shape)} is not a float matrix"
 
 
-def _dead(checkpoint: Checkpoint, recipe: Recipe) -> Iterable[RuleFault]:
+def _dead(checkpoint: Checkpoint, recipe: Recipe, embeddings: Mapping[str, str]) -> Iterable[RuleFault]:
     """Patterns that name nothing, and rules that name nothing that can be quantized."""
-    modules = checkpoint.quantizable_modules
+    modules = (*checkpoint.quantizable_modules, *embeddings.values())
     possible = frozenset(modules)
     patterns: list[tuple[int | None, str]] = [(None, pattern) for pattern in recipe.ignore]
     patterns += [(at, rule.pattern) for at, rule in enumerate(recipe.rules)]

@@ -21,9 +21,10 @@ from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.output import OutputFolder
 from qtquant_app.engine.peak import HELD_BYTES
 from qtquant_app.engine.pipeline import ordered
+from qtquant_app.engine.placed import write_rows
 from qtquant_app.engine.sparing import working_on
 from qtquant_app.engine.tools import Tools
-from qtquant_app.formats.base import Bytes, Parameters
+from qtquant_app.formats.base import CONSTANT, Bytes, Parameters
 from qtquant_app.quant.chunk import (
     Fixed,
     NonFinite,
@@ -52,6 +53,7 @@ class Piece:
     scale: NDArray[Any] | None = None
     zero: Bytes | None = None
     errors: RowErrors | None = None
+    whole: NDArray[np.float32] | None = None
 
 
 def quantize_pieces(
@@ -61,19 +63,24 @@ def quantize_pieces(
     scheme: Scheme,
     places: Places,
     policy: NonFinitePolicy = "refuse",
+    between: Generator[ChunkDone, None, tuple[float, float]] | None = None,
 ) -> Iterator[Callable[[], Piece]]:
-    """The work that quantizes `tensor` into its place, a chunk of rows at a time."""
-    fixed = (yield from _find_fixed(tools, tensor, scheme, policy)) if scheme.strategy == "tensor" else None
+    """The work that quantizes `tensor` into its place, a chunk of rows at a time.
+
+    `between` finds the range that what serves the whole tensor comes from; that of the tensor itself where not given.
+    """
+    fixed = None
+    if scheme.needs_extremes:
+        fixed = yield from _find_fixed(tools, tensor, scheme, between or extremes(tools, tensor, policy))
     file, codes = places["codes"]
-    for start, stop in tools.spans(tensor):
+    for start, stop in tools.spans(tensor, scheme):
         yield partial(_quantize_rows, tools, out, tensor, scheme, file.name, codes, start, stop, fixed, policy)
 
 
 def _find_fixed(
-    tools: Tools, tensor: TensorInfo, scheme: Scheme, policy: NonFinitePolicy
+    tools: Tools, tensor: TensorInfo, scheme: Scheme, chunks: Generator[ChunkDone, None, tuple[float, float]]
 ) -> Generator[Callable[[], Piece], None, Fixed]:
-    """The one scale and zero point of all of `tensor`; hands out work of no bytes, so that it can be stopped at every chunk."""
-    chunks = extremes(tools, tensor, policy)
+    """What serves all of `tensor`; hands out work of no bytes, so that it can be stopped at every chunk."""
     while True:
         try:
             next(chunks)
@@ -131,11 +138,13 @@ def _quantize_rows(
 
         chunk, mended = on_finite(raw, tensor.dtype, policy, quantized)
         refuse_infinite(tools.backend, chunk, tensor.dtype, scheme, tensor.shape[1])
-        row = codes.nbytes // tensor.shape[0]
-        rows = tools.format.encode_codes(chunk.packed, scheme)[:, :row]  # int8 weights are stored without padding
-        out.write(file, codes.offset + start * row, np.ascontiguousarray(rows))
+        rows = tools.format.encode_codes(chunk.packed, scheme)
+        if codes.axis == 0:
+            rows = rows[:, : codes.nbytes // tensor.shape[0]]  # int8 weights are stored without padding
+        at = tools.format.row_positions(tensor)
+        write_rows(out, file, codes, tensor.shape[0], rows, start, stop, at)
     errors = replace(chunk.errors, repaired=mended) if mended else chunk.errors
-    return Piece(tensor, nbytes, stop == tensor.shape[0], chunk.scale, chunk.zero, errors)
+    return Piece(tensor, nbytes, stop == tensor.shape[0], chunk.scale, chunk.zero, errors, chunk.whole)
 
 
 def on_finite(raw: Raw, dtype: str, policy: NonFinitePolicy, work: Callable[[Raw], T]) -> tuple[T, int]:
@@ -211,9 +220,10 @@ class Gathering:
         self._places = places
         self._scales: list[NDArray[Any]] = []
         self._zeros: list[Bytes] = []
+        self._whole: NDArray[np.float32] | None = None
         self._errors = ErrorTotals(tensor.shape[1])
-        self._done: dict[Role, int] = {}
-        """Bytes written so far."""
+        self._rows = 0
+        """Rows, or blocks of rows, that are written."""
         self._last = False
 
     def take(self, piece: Piece) -> None:
@@ -221,8 +231,8 @@ class Gathering:
         if piece.errors is None or piece.scale is None:
             return
         self._errors.add(piece.errors)
-        self._last = piece.last
-        if self._scheme.strategy != "tensor" or not (self._scales or self._done):
+        self._last, self._whole = piece.last, piece.whole
+        if self._scheme.strategy != "tensor" or not (self._scales or self._rows):
             self._scales.append(piece.scale)
             self._zeros += [] if piece.zero is None else [piece.zero]
 
@@ -236,19 +246,38 @@ class Gathering:
         rows = len(scale) if self._last else len(scale) // step * step
         if not rows:
             return
-        part = Parameters(scale[:rows], None if zero is None else zero[:rows])
+        part = Parameters(scale[:rows], None if zero is None else zero[:rows], self._whole)
         encoded = self._tools.format.encode_parameters(self._tensor, self._scheme, part)
-        written = {role: self._write(role, data) for role, data in encoded.items() if role != "shape" or not self._done}
-        self._done.update(written)
+        for role, data in encoded.items():
+            self._write(role, data, rows)
+        self._rows += rows
         left = not self._last
         self._scales = [scale[rows:].copy()] if left else []
         self._zeros = [zero[rows:].copy()] if left and zero is not None else []
 
-    def _write(self, role: Role, data: Bytes) -> int:
+    def _write(self, role: Role, data: Bytes, rows: int) -> None:
+        """`data` of the next `rows`. What is stored for a few rows together is as long as it has to be for the last of them."""
         file, place = self._places[role]
-        done = self._done.get(role, 0)
-        self._out.write(file.name, place.offset + done, data)
-        return done + data.nbytes
+        if role in CONSTANT or self._scheme.strategy == "tensor":
+            if not self._rows:
+                self._out.write(file.name, place.offset, data)
+            return
+        whole = (
+            self._tensor.shape[0]
+            if self._scheme.row_block == 1
+            else -(-self._tensor.shape[0] // self._scheme.row_block)
+        )
+        if place.axis == 1:
+            write_rows(self._out, file.name, place, whole, data, self._rows, self._rows + rows, None)
+        else:
+            step = self._tools.format.rows_together(self._scheme)
+            first = self._rows // step * self._unit(role, step)
+            self._out.write(file.name, place.offset + first, data)
+
+    def _unit(self, role: Role, rows: int) -> int:
+        """Bytes that `role` takes for so many rows."""
+        few = replace(self._tensor, shape=(rows * self._scheme.row_block, *self._tensor.shape[1:]))
+        return next(s.nbytes for s in self._tools.format.stored(few, self._scheme) if s.role == role)
 
     def errors(self) -> ErrorSums:
         """Over all pieces taken."""
@@ -256,16 +285,36 @@ class Gathering:
 
 
 def keep_pieces(tools: Tools, out: OutputFolder, tensor: TensorInfo, places: Places) -> Iterator[Callable[[], Piece]]:
-    """The work that carries `tensor` over byte by byte."""
+    """The work that carries `tensor` over byte by byte, or row by row where these change places."""
     file, kept = places["kept"]
+    if tools.format.row_positions(tensor) is not None:
+        for start, stop in tools.spans(tensor):
+            yield partial(_keep_rows, tools, out, tensor, file.name, kept, start, stop)
+        return
     for start, stop in tools.byte_spans(tensor):
-        yield partial(_keep_bytes, tools, out, tensor, file.name, kept.offset, start, stop)
+        yield partial(_keep_bytes, tools, out, tensor, file.name, kept, start, stop)
 
 
 def _keep_bytes(
-    tools: Tools, out: OutputFolder, tensor: TensorInfo, file: str, offset: int, start: int, stop: int
+    tools: Tools, out: OutputFolder, tensor: TensorInfo, file: str, kept: OutTensor, start: int, stop: int
 ) -> Piece:
     with located(tensor, 0):
-        data = tools.reader.read(tensor.file, tensor.offset + start, stop - start)
-        out.write(file, offset + start, data)
+        data = tools.reader.bytes_of(tensor, start, stop)
+        out.write(file, kept.offset + kept_bytes(kept, tensor, start), tools.format.encode_kept(tensor, data))
     return Piece(tensor, stop - start, stop == tensor.nbytes)
+
+
+def kept_bytes(kept: OutTensor, tensor: TensorInfo, nbytes: int) -> int:
+    """Bytes stored for the first `nbytes` of a kept tensor, whose dtype may be another there."""
+    return nbytes if kept.nbytes == tensor.nbytes else kept.nbytes * nbytes // tensor.nbytes
+
+
+def _keep_rows(
+    tools: Tools, out: OutputFolder, tensor: TensorInfo, file: str, kept: OutTensor, start: int, stop: int
+) -> Piece:
+    row = tensor.nbytes // tensor.shape[0]
+    with located(tensor, start):
+        data = tools.reader.bytes_of(tensor, start * row, stop * row)
+        rows = tools.format.encode_kept(tensor, data).reshape(stop - start, -1)
+        write_rows(out, file, kept, tensor.shape[0], rows, start, stop, tools.format.row_positions(tensor))
+    return Piece(tensor, (stop - start) * row, stop == tensor.shape[0])

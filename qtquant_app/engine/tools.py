@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
 from qtquant_app.core.events import Warned
 from qtquant_app.core.report import Shortages
+from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.cost import Cut, device_share, usual_cut
 from qtquant_app.engine.device import backend_for
 from qtquant_app.engine.reader import TensorReader
@@ -40,10 +41,10 @@ class Tools:
             return Shortages()
         return Shortages(self.backend.halved, tuple(self.backend.on_spare))
 
-    def spans(self, tensor: TensorInfo) -> Iterator[tuple[int, int]]:
-        """Row ranges that make up `tensor`, each a chunk."""
+    def spans(self, tensor: TensorInfo, scheme: Scheme | None = None) -> Iterator[tuple[int, int]]:
+        """Row ranges that make up `tensor`, each a chunk; where a `scheme` is given, as the format can encode them."""
         rows = tensor.shape[0]
-        step = self.cut.rows(tensor.nbytes // rows)
+        step = self.cut.rows(tensor.nbytes // rows, 1 if scheme is None else self.format.row_step(scheme))
         return ((start, min(start + step, rows)) for start in range(0, rows, step))
 
     def byte_spans(self, tensor: TensorInfo) -> Iterator[tuple[int, int]]:
@@ -69,4 +70,4 @@ def open_tools(
         most = None if max_device_memory is None else device_share(max_device_memory, cut.threads)
         backend = SparingBackend(backend, backend_for("cpu"), most)
     with TensorReader(checkpoint) as reader, ThreadPoolExecutor(cut.threads, "quantize") as pool:
-        yield Tools(reader, backend, format, device, pool, 2 * cut.threads, cut)
+        yield Tools(reader, backend, format.bound(checkpoint), device, pool, 2 * cut.threads, cut)

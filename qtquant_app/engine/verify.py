@@ -19,19 +19,20 @@ from qtquant_app.core.json_text import shown
 from qtquant_app.core.plan import OutFile, Plan, TensorPlan
 from qtquant_app.core.recipe import NonFinitePolicy
 from qtquant_app.core.report import ErrorSums, Mismatch, TensorReport, VerifyReport
+from qtquant_app.engine import placed
 from qtquant_app.engine.commit import sha256_of
+from qtquant_app.engine.containers import container_of
 from qtquant_app.engine.foreign_files import portable, stays_inside
 from qtquant_app.engine.layout import by_source
 from qtquant_app.engine.output import RECORD, leftovers
 from qtquant_app.engine.pipeline import ordered
 from qtquant_app.engine.reader import RangeReader
 from qtquant_app.engine.record import read_record
-from qtquant_app.engine.safetensors_header import read_header
 from qtquant_app.engine.source import open_checkpoint
-from qtquant_app.engine.tensor_work import Places, located, on_finite
+from qtquant_app.engine.tensor_work import Places, kept_bytes, located, on_finite
 from qtquant_app.engine.tools import Tools, open_tools
 from qtquant_app.engine.written import read_rows
-from qtquant_app.formats import find
+from qtquant_app.formats import Format, find
 from qtquant_app.formats.base import Bytes
 from qtquant_app.quant.chunk import Raw, RowErrors
 from qtquant_app.quant.totals import ErrorTotals
@@ -49,7 +50,7 @@ def compare_with_source(
 
     Raises VerifyError at the first tensor that does not decode to what the run reported.
     """
-    for mismatch in check_headers(folder, plan.files):
+    for mismatch in check_headers(folder, plan.files, tools.format):
         raise VerifyError(
             f"{mismatch.where} {mismatch.text}",
             hint="the drive may be failing: start again with --overwrite",
@@ -65,20 +66,19 @@ def compare_with_source(
         yield item
 
 
-def check_headers(folder: Path, files: tuple[OutFile, ...]) -> Iterator[Mismatch]:
+def check_headers(folder: Path, files: tuple[OutFile, ...], format: Format) -> Iterator[Mismatch]:
     """Holds the headers on disk against the plan's table."""
+    container = container_of(format)
     for file in files:
         if not stays_inside(folder, file.name):
             yield Mismatch(file.name, "is a link that leads outside the folder")
             continue
         try:
-            found, _ = read_header(folder, file.name)
+            there = container.table(folder, file.name)
         except SourceError as error:
             yield Mismatch(file.name, error.message.removeprefix(file.name).strip())
             continue
-        there = [(t.name, t.dtype, t.shape, t.offset) for t in found]
-        planned = [(t.name, t.dtype, t.shape, t.offset) for t in sorted(file.tensors, key=lambda t: t.offset)]
-        if sorted(there) != sorted(planned):
+        if sorted(there) != sorted(container.planned(file)):
             yield Mismatch(file.name, "does not hold the tensors that were planned")
 
 
@@ -122,12 +122,17 @@ def _comparisons(
     policy: NonFinitePolicy,
 ) -> Iterator[Callable[[], Comparison]]:
     for tensor in sources:
-        if planned[tensor.name].scheme is None:
+        scheme = planned[tensor.name].scheme
+        if scheme is None and tools.format.row_positions(tensor) is not None:
+            for start, stop in list(tools.spans(tensor))[: 1 if quick else None]:
+                yield partial(_compare_kept_rows, tools, written, tensor, places[tensor.name], start, stop)
+            continue
+        if scheme is None:
             spans = list(tools.byte_spans(tensor))[: 1 if quick else None]
             for start, stop in spans:
                 yield partial(_compare_bytes, tools, written, tensor, places[tensor.name], start, stop)
             continue
-        spans = list(tools.spans(tensor))[: 1 if quick else None]
+        spans = list(tools.spans(tensor, scheme))[: 1 if quick else None]
         for start, stop in spans:
             yield partial(
                 _compare_rows,
@@ -147,9 +152,22 @@ def _compare_bytes(
     tools: Tools, written: RangeReader, tensor: TensorInfo, places: Places, start: int, stop: int
 ) -> Comparison:
     file, kept = places["kept"]
-    source = tools.reader.read(tensor.file, tensor.offset + start, stop - start)
-    found = written.read(file.name, kept.offset + start, stop - start)
-    return tensor, stop - start, stop == tensor.nbytes, "" if _alike(source, found) else "is not what it was"
+    source = tools.reader.bytes_of(tensor, start, stop)
+    first = kept_bytes(kept, tensor, start)
+    found = written.read(file.name, kept.offset + first, kept_bytes(kept, tensor, stop) - first)
+    same = _alike(tools.format.encode_kept(tensor, source), found)
+    return tensor, stop - start, stop == tensor.nbytes, "" if same else "is not what it was"
+
+
+def _compare_kept_rows(
+    tools: Tools, written: RangeReader, tensor: TensorInfo, places: Places, start: int, stop: int
+) -> Comparison:
+    file, kept = places["kept"]
+    row, at = tensor.nbytes // tensor.shape[0], tools.format.row_positions(tensor)
+    source = tools.reader.bytes_of(tensor, start * row, stop * row)
+    found = placed.read_rows(written, file.name, kept, tensor.shape[0], start, stop, at)
+    same = _alike(tools.format.encode_kept(tensor, source), found.reshape(-1))
+    return tensor, (stop - start) * row, stop == tensor.shape[0], "" if same else "is not what it was"
 
 
 def _alike(source: Bytes, found: Bytes) -> bool:
@@ -226,7 +244,7 @@ def verify(folder: str | Path, base: str | Path | None = None) -> Generator[Even
     for name, digest in sorted(digests.items()):
         found += _check_hash(root, name, digest)
         yield ChunkDone(name, next((file.nbytes for file in plan.files if file.name == name), 0))
-    found += check_headers(root, plan.files)
+    found += check_headers(root, plan.files, find(plan.format))
     found += _strangers(root, plan)
     reports: list[TensorReport] = []
     if checkpoint is not None and not found:
@@ -286,7 +304,7 @@ def _check_hash(root: Path, name: str, digest: str) -> list[Mismatch]:
 
 def _strangers(root: Path, plan: Plan) -> list[Mismatch]:
     known = {file.name for file in plan.files}
-    there = sorted(path.name for path in root.glob("*.safetensors"))
+    there = sorted(path.name for path in root.glob(f"*{container_of(find(plan.format)).suffix}"))
     return [Mismatch(name, "is a weight file that the run did not write") for name in there if name not in known]
 
 

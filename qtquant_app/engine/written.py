@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 from qtquant_app.core.checkpoint import TensorInfo
 from qtquant_app.core.errors import VerifyError
 from qtquant_app.core.events import ChunkDone, Event
-from qtquant_app.core.plan import Plan, TensorPlan
+from qtquant_app.core.plan import Plan, Role, TensorPlan
 from qtquant_app.core.scheme import Scheme
+from qtquant_app.engine import placed
 from qtquant_app.engine.layout import by_source
 from qtquant_app.engine.pipeline import ordered
 from qtquant_app.engine.reader import RangeReader
 from qtquant_app.engine.tensor_work import Places
 from qtquant_app.engine.tools import Tools
-from qtquant_app.formats.base import Bytes, Parameters
+from qtquant_app.formats.base import CONSTANT, Bytes, Parameters
 from qtquant_app.quant.chunk import QuantizedChunk, RowErrors
 
 if TYPE_CHECKING:
@@ -37,12 +38,7 @@ def read_parameters(
     for role, (file, place) in places.items():
         if role != "codes":
             stored[role] = written.take(file.name, place.offset, place.nbytes)
-    try:
-        return tools.format.decode_parameters(tensor, plan.scheme, stored)
-    except ValueError as error:
-        raise VerifyError(
-            f"{tensor.name}: {error}", hint="the drive may be failing: start again with --overwrite", code="mismatch"
-        ) from None
+    return _decoded(tools, tensor, plan.scheme, stored)
 
 
 def read_chunk(
@@ -59,18 +55,24 @@ def read_chunk(
     assert plan.scheme is not None
     codes = _read_codes(tools, written, tensor, plan.scheme, places, start, stop)
     whole = plan.scheme.strategy == "tensor"
-    scale = parameters.scale if whole else parameters.scale[start:stop]
-    zero = parameters.zero if whole or parameters.zero is None else parameters.zero[start:stop]
-    return QuantizedChunk(codes, scale, zero, RowErrors.concat([]))
+    own = slice(None) if whole else _lines(plan.scheme, start, stop)
+    zero = None if parameters.zero is None else parameters.zero[own]
+    return QuantizedChunk(codes, parameters.scale[own], zero, RowErrors.concat([]), parameters.whole)
+
+
+def _lines(scheme: Scheme, start: int, stop: int) -> slice:
+    """Lines of scales that serve the rows from `start` to `stop`."""
+    return slice(start // scheme.row_block, -(-stop // scheme.row_block))
 
 
 def _read_codes(
     tools: Tools, written: RangeReader, tensor: TensorInfo, scheme: Scheme, places: Places, start: int, stop: int
 ) -> Bytes:
     file, codes = places["codes"]
-    row = codes.nbytes // tensor.shape[0]
-    data = written.read(file.name, codes.offset + start * row, (stop - start) * row).reshape(stop - start, row)
-    return tools.format.decode_codes(data, scheme)
+    at = tools.format.row_positions(tensor)
+    return tools.format.decode_codes(
+        placed.read_rows(written, file.name, codes, tensor.shape[0], start, stop, at), scheme
+    )
 
 
 def read_rows(
@@ -81,22 +83,37 @@ def read_rows(
     if plan.scheme.strategy == "tensor":
         parameters = read_parameters(tools, written, tensor, plan, places)
         return read_chunk(tools, written, tensor, plan, places, parameters, start, stop)
-    step = tools.format.rows_together(plan.scheme)
+    step = tools.format.rows_together(plan.scheme) * plan.scheme.row_block
     first, last = start // step * step, min(-(-stop // step) * step, tensor.shape[0])
     units = {part.role: part.nbytes for part in tools.format.stored(_rows_of(tensor, step), plan.scheme)}
     stored: dict[Any, Bytes] = {}
     for role, (file, place) in places.items():
         if role == "shape" and not start:
             _check_shape(tensor, written.read(file.name, place.offset, place.nbytes, role))
-        elif role not in ("codes", "shape"):
+        elif role == "codes" or role == "shape":
+            continue
+        elif role in CONSTANT:
+            stored[role] = written.read(file.name, place.offset, place.nbytes, role)
+        elif place.axis == 1:
+            stored[role] = placed.read_rows(written, file.name, place, tensor.shape[0], first, last, None, role)
+        else:
             at = first // step * units[role]
             end = place.nbytes if last == tensor.shape[0] else last // step * units[role]
             stored[role] = written.read(file.name, place.offset + at, end - at, role)
-    found = tools.format.decode_parameters(_rows_of(tensor, last - first), plan.scheme, stored)
-    own = slice(start - first, stop - first)
+    found = _decoded(tools, _rows_of(tensor, last - first), plan.scheme, stored)
+    own = _lines(plan.scheme, start - first, stop - first)
     codes = _read_codes(tools, written, tensor, plan.scheme, places, start, stop)
     zero = None if found.zero is None else found.zero[own]
-    return QuantizedChunk(codes, found.scale[own], zero, RowErrors.concat([]))
+    return QuantizedChunk(codes, found.scale[own], zero, RowErrors.concat([]), found.whole)
+
+
+def _decoded(tools: Tools, tensor: TensorInfo, scheme: Scheme, stored: Mapping[Role, Bytes]) -> Parameters:
+    try:
+        return tools.format.decode_parameters(tensor, scheme, stored)
+    except ValueError as error:
+        raise VerifyError(
+            f"{tensor.name}: {error}", hint="the drive may be failing: start again with --overwrite", code="mismatch"
+        ) from None
 
 
 def _rows_of(tensor: TensorInfo, rows: int) -> TensorInfo:
@@ -136,8 +153,7 @@ def _restored(
 
     scheme = plan.scheme
     if scheme is None:
-        file, kept = places["kept"]
-        data = written.take(file.name, kept.offset, kept.nbytes)
+        data = _kept(tools, written, tensor, places)
         yield ChunkDone(tensor.name, tensor.nbytes)
         return torch.from_numpy(data).view(TORCH_DTYPES[tensor.dtype]).reshape(tensor.shape)
     parameters = read_parameters(tools, written, tensor, plan, places)
@@ -147,8 +163,18 @@ def _restored(
         return tools.backend.dequantize(chunk, tensor.dtype, scheme, tensor.shape[1])
 
     out, at = torch.empty(tensor.shape), 0
-    for part in ordered(tools.pool, tools.window, (partial(rows, *span) for span in tools.spans(tensor))):
+    for part in ordered(tools.pool, tools.window, (partial(rows, *span) for span in tools.spans(tensor, scheme))):
         out[at : at + len(part)] = torch.from_numpy(part)
         at += len(part)
         yield ChunkDone(tensor.name, tensor.nbytes // tensor.shape[0] * len(part))
     return out
+
+
+def _kept(tools: Tools, written: RangeReader, tensor: TensorInfo, places: Places) -> Bytes:
+    """The bytes that a kept tensor had in the source, as far as what is stored says them."""
+    file, kept = places["kept"]
+    at = tools.format.row_positions(tensor)
+    if at is None:
+        return tools.format.decode_kept(tensor, written.take(file.name, kept.offset, kept.nbytes))
+    data = placed.read_rows(written, file.name, kept, tensor.shape[0], 0, tensor.shape[0], at)
+    return tools.format.decode_kept(tensor, data.reshape(-1))

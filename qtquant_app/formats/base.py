@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
+from qtquant_app.core.checkpoint import Checkpoint, Kind, TensorInfo
 from qtquant_app.core.dtypes import ITEM_BITS, nbytes
 from qtquant_app.core.errors import UsageError
 from qtquant_app.core.facts import Facts, Sharing, facts_of, looked_at
@@ -24,6 +24,10 @@ Bytes = NDArray[np.uint8]
 _REGISTRY: dict[str, Format] = {}
 
 
+CONSTANT: frozenset[Role] = frozenset({"shape", "index", "global"})
+"""What is stored once for a whole tensor."""
+
+
 class Stored(NamedTuple):
     """One tensor that a format stores for a quantized weight."""
 
@@ -31,6 +35,8 @@ class Stored(NamedTuple):
     dtype: str
     shape: tuple[int, ...]
     role: Role
+    axis: int = 0
+    """The dimension that runs along the rows of the weight."""
 
     @property
     def nbytes(self) -> int:
@@ -42,11 +48,13 @@ class Parameters:
     """The small part of a quantized weight: what each group of codes is multiplied and shifted by.
 
     `scale` is [rows, groups] in the stored dtype ([1, 1] for a whole tensor), bfloat16 as its bits in uint16.
-    `zero` is uint8 of the same shape, or None where the scheme is symmetric.
+    `zero` is uint8 of the same shape, or None where the scheme is symmetric. `whole` is what all scales are divided by, float32
+    [1, 1], where there is such a number.
     """
 
     scale: NDArray[Any]
     zero: Bytes | None
+    whole: NDArray[np.float32] | None = None
 
 
 class Format(ABC):
@@ -54,6 +62,9 @@ class Format(ABC):
 
     The engine hands over codes as packed rows (uint8 [rows, row bytes], the dense little-endian bit stream, rows padded
     to `align` bytes) chunk by chunk, and scales and zero points whole; the format never sees a whole weight.
+
+    What is stored along `axis` 0 is encoded as [rows, bytes of a row]; along axis 1 as [first dimension, bytes that the rows take
+    in each].
     """
 
     name: ClassVar[str] = ""
@@ -64,6 +75,12 @@ class Format(ABC):
     readers: ClassVar[tuple[str, ...]] = ()
     codes: ClassVar[tuple[str, ...]] = ("int",)
     """The kinds of codes it holds: "int", "float", and "layout" for named block layouts."""
+    container: ClassVar[str] = "safetensors"
+    """How its files are laid out: see `engine.containers`."""
+    takes: ClassVar[frozenset[Kind]] = frozenset({Kind.LINEAR, Kind.EXPERT, Kind.HEAD})
+    """The kinds of tensors that a rule may give a scheme."""
+    may_keep_all: ClassVar[bool] = False
+    """Whether a result in which nothing is quantized makes sense."""
     align: ClassVar[int] = 4
     layout_version: ClassVar[int] = 1
     """Raise it with any change of what is written for the same codes, scales and zero points: a run that an older QtQuant left
@@ -95,21 +112,66 @@ class Format(ABC):
             return f"the {self.name} format holds no {kind} codes"
         return ""
 
+    def bound(self, checkpoint: Checkpoint) -> Format:
+        """The format for this checkpoint, where names and sizes depend on the model. Raises PlanError where it cannot hold it."""
+        return self
+
+    def adapted(
+        self, checkpoint: Checkpoint, schemes: Sequence[Scheme | None], free: Sequence[bool]
+    ) -> Sequence[Scheme | None]:
+        """What each tensor really gets, where that is not what the recipe says in so many words. `free` are those that nothing in
+        the recipe decides, and that are kept for what they are."""
+        return schemes
+
+    def kept(self, tensor: TensorInfo) -> tuple[Stored, ...]:
+        """What is stored for a tensor that is not quantized, of role "kept"; none where it is left out."""
+        return (Stored(tensor.name, tensor.dtype, tensor.shape, "kept"),)
+
+    def encode_kept(self, tensor: TensorInfo, data: Bytes) -> Bytes:
+        """Whole elements of a kept tensor, from its source's bytes to the stored ones."""
+        return data
+
+    def decode_kept(self, tensor: TensorInfo, data: Bytes) -> Bytes:
+        """The inverse of `encode_kept`, rounded to the source's dtype."""
+        return data
+
+    def metadata(self, tensors: Sequence[tuple[str, str, tuple[int, ...]]]) -> Mapping[str, Any]:
+        """What a GGUF header says besides the tensors (name, type, row-major shape)."""
+        return {}
+
+    def made(self) -> Mapping[str, tuple[str, tuple[int, ...], bytes]]:
+        """Tensors that come of no tensor of the source: dtype, shape and bytes by name."""
+        return {}
+
+    def stack(self, tensor: TensorInfo) -> int | None:
+        """Which slice of the stored tensor it becomes, where several of the source share one: what is stored of it is then
+        [1, rows, columns]. None where it has one of its own."""
+        return None
+
+    def row_positions(self, tensor: TensorInfo) -> NDArray[np.int64] | None:
+        """Where in the stored tensor each row of the source goes; None where they stay in order."""
+        return None
+
+    def row_step(self, scheme: Scheme) -> int:
+        """Codes are encoded for so many rows at a time, or a multiple of it."""
+        return scheme.row_block
+
     @abstractmethod
     def stored(self, tensor: TensorInfo, scheme: Scheme) -> tuple[Stored, ...]:
         """The tensors on disk, one of role "codes" among them, whose rows are those of the weight."""
 
     @abstractmethod
     def encode_codes(self, packed: Bytes, scheme: Scheme) -> Bytes:
-        """Packed rows as the bytes of the "codes" tensor's rows."""
+        """Packed rows as the bytes of the "codes" tensor."""
 
     @abstractmethod
     def decode_codes(self, rows: Bytes, scheme: Scheme) -> Bytes:
-        """The inverse of `encode_codes`."""
+        """The inverse of `encode_codes`; `rows` has two dimensions."""
 
     @abstractmethod
     def encode_parameters(self, tensor: TensorInfo, scheme: Scheme, parameters: Parameters) -> dict[Role, Bytes]:
-        """The bytes of every stored tensor that is not the codes."""
+        """The bytes of every stored tensor that is not the codes: flat, or as [first dimension, bytes] along axis 1. Those of the
+        roles in CONSTANT are the same for any rows."""
 
     def rows_together(self, scheme: Scheme) -> int:
         """Parameters can be encoded and decoded apart for rows from a multiple of this on; what is stored of them is in order."""
@@ -126,6 +188,14 @@ class Format(ABC):
     @abstractmethod
     def quantization_config(self, checkpoint: Checkpoint, tensors: Sequence[TensorPlan]) -> dict[str, Any]:
         """The `quantization_config` of config.json."""
+
+    def config_entries(self, checkpoint: Checkpoint, tensors: Sequence[TensorPlan]) -> dict[str, Any]:
+        """What config.json gains."""
+        return {"quantization_config": self.quantization_config(checkpoint, tensors)}
+
+    def more_texts(self, checkpoint: Checkpoint, tensors: Sequence[TensorPlan]) -> dict[str, str]:
+        """Small files that are written besides config.json: name to content."""
+        return {}
 
     def warnings(self, checkpoint: Checkpoint, tensors: Sequence[TensorPlan]) -> tuple[PlanWarning, ...]:
         """What readers of this format will trip over, whichever of them it is for."""
@@ -164,7 +234,9 @@ class Format(ABC):
 def registry() -> dict[str, Format]:
     """Every format there is, by name."""
     import qtquant_app.formats.compressed_tensors
-    import qtquant_app.formats.qtquant  # noqa: F401
+    import qtquant_app.formats.gguf.format
+    import qtquant_app.formats.qtquant
+    import qtquant_app.formats.safetensors  # noqa: F401
 
     return dict(sorted(_REGISTRY.items()))
 

@@ -85,6 +85,8 @@ def test_parts_that_contradict_each_other_are_refused(values: dict[str, Any], sa
 
 def test_blocks_are_as_long_as_their_bits_say() -> None:
     assert {name: layout.bits_per_weight for name, layout in LAYOUTS.items()} == {
+        "F16": 16.0,
+        "BF16": 16.0,
         "Q4_0": 4.5,
         "Q4_1": 5.0,
         "Q5_0": 5.5,
