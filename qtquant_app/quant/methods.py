@@ -24,7 +24,9 @@ class Method:
     formula: ClassVar[str]
     """The rule itself, and where it comes from."""
     needs_calibration: ClassVar[bool] = False
-    strategies: ClassVar[tuple[Strategy, ...]] = ("tensor", "channel", "group")
+    strategies: ClassVar[tuple[Strategy, ...]] = ("tensor", "channel", "group", "block")
+    layouts: ClassVar[bool] = False
+    """Whether it finds the codes of block layouts."""
     factors: ClassVar[tuple[float, ...]]
     """Factors tried on each group's range, in order."""
 
@@ -32,6 +34,13 @@ class Method:
         if cls.name in _REGISTRY:
             raise TypeError(f"two methods are named {cls.name!r}")
         _REGISTRY[cls.name] = cls
+
+    @classmethod
+    def refuses(cls, scheme: Scheme) -> str:
+        """Why it does not work for `scheme`, as the end of a sentence; empty where it does."""
+        if scheme.layout is not None and not cls.layouts:
+            return f"for the blocks of {scheme.layout}"
+        return "" if scheme.strategy in cls.strategies else f"per {scheme.strategy}"
 
     @classmethod
     def to_json(cls) -> dict[str, Any]:
@@ -53,6 +62,7 @@ class RoundToNearest(Method):
     title = "Round to nearest"
     description = "The range of each group decides its scale; each weight takes the nearest code. Fastest."
     formula = "s = max|w| / ((2^b - 1) / 2), or (max - min) / (2^b - 1) asymmetric; as compressed-tensors does it"
+    layouts = True
     factors = (1.0,)
 
 
@@ -84,10 +94,12 @@ def find(name: str) -> type[Method]:
 def check(scheme: Scheme) -> type[Method]:
     """The scheme's method. Raises UsageError where it does not exist or does not work with the scheme's strategy."""
     method = find(scheme.method)
-    if scheme.strategy not in method.strategies:
+    refusal = method.refuses(scheme)
+    if refusal:
+        strategies = "" if scheme.layout is not None else f"--strategy {' or '.join(method.strategies)}, or "
         raise UsageError(
-            f"method {method.name!r} does not work per {scheme.strategy}",
-            hint=f"use --strategy {' or '.join(method.strategies)}, or --method rtn",
+            f"method {method.name!r} does not work {refusal}",
+            hint=f"use {strategies}--method rtn",
             code="method",
         )
     return method

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QComboBox
 from pytestqt.qtbot import QtBot
 
 from qtquant_app.core.scheme import Scheme
@@ -37,6 +38,11 @@ def test_it_starts_at_the_default_scheme(editor: SchemeEditor) -> None:
         Scheme(bits=2, group_size=48, symmetric=False, method="mse"),
         Scheme(bits=8, strategy="channel", group_size=None, activations="int8"),
         Scheme(bits=3, strategy="tensor", group_size=None),
+        Scheme.from_json({"type": "float", "bits": 8, "strategy": "block"}),
+        Scheme.from_json({"type": "float", "bits": 8, "activations": "fp8"}),
+        Scheme.from_json({"type": "float", "bits": 4, "group_size": 16}),
+        Scheme.of_layout("Q6_K"),
+        Scheme.of_layout("llama.cpp:Q4_K_M"),
     ],
 )
 def test_a_scheme_put_in_is_shown_unchanged_and_announces_nothing(
@@ -104,11 +110,40 @@ def test_an_empty_group_size_goes_back_to_the_last_one(
     assert not changes
 
 
-def test_what_this_version_lacks_is_greyed_out_with_its_reason(editor: SchemeEditor) -> None:
-    combo = editor.activations_combo
-    row = combo.findData("fp8")
-    assert not combo.model().flags(combo.model().index(row, 0)) & Qt.ItemFlag.ItemIsEnabled
-    assert "not available" in combo.itemData(row, Qt.ItemDataRole.ToolTipRole)
+def _choose(combo: QComboBox, value: object) -> None:
+    combo.setCurrentIndex(combo.findData(value))
+
+
+def test_floating_point_codes_take_the_bits_and_groups_they_can(editor: SchemeEditor, changes: list[Scheme]) -> None:
+    _choose(editor.type_combo, "float")
+    assert editor.scheme.label == "MXFP4" and not editor.symmetric_check.isEnabled()
+    _choose(editor.bits_combo, 8)
+    assert editor.scheme.label == "FP8 ch" and not editor.group_combo.isEnabled()
+    _choose(editor.strategy_combo, "block")
+    assert editor.scheme.label == "FP8 128x128"
+    _choose(editor.strategy_combo, "group")
+    assert editor.scheme.bits == 4 and editor.group_combo.isEnabled()
+    editor.group_combo.setCurrentText("16")
+    assert editor.scheme.label == "NVFP4"
+    _choose(editor.activations_combo, "fp8")
+    assert editor.scheme.label == "FP8 ch A8"
+    _choose(editor.activations_combo, "none")
+    assert editor.scheme.label == "NVFP4"
+    _choose(editor.type_combo, "int")
+    assert editor.scheme.type == "int" and editor.symmetric_check.isEnabled()
+    assert changes[-1] == editor.scheme
+
+
+def test_a_block_layout_is_chosen_by_its_name_alone(editor: SchemeEditor, changes: list[Scheme]) -> None:
+    assert editor.layout_combo.isHidden()
+    _choose(editor.type_combo, "layout")
+    assert editor.scheme == Scheme.of_layout("Q4_K") and editor.layout_combo.isVisible()
+    assert not editor.bits_combo.isEnabled() and not editor.activations_combo.isEnabled()
+    _choose(editor.layout_combo, "llama.cpp:Q5_K_M")
+    assert editor.scheme.label == "Q5_K_M"
+    _choose(editor.type_combo, "int")
+    assert editor.scheme.layout is None and editor.layout_combo.isHidden()
+    assert [s.label for s in changes] == ["Q4_K", "Q5_K_M", "W5 g32 asym"]
 
 
 def test_a_prefix_keeps_object_names_apart(qtbot: QtBot) -> None:

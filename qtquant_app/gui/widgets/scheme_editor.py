@@ -10,31 +10,32 @@ from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QIntValidator, QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import QCheckBox, QComboBox, QFormLayout, QHBoxLayout, QLabel, QWidget
 
-from qtquant_app.core.errors import UsageError
-from qtquant_app.core.scheme import MAX_BITS, MIN_BITS, Scheme, Strategy
+from qtquant_app.core.knobs import KINDS, Knobs, kind_of, knobs_of, layout_titles, scheme_of, with_activations
+from qtquant_app.core.scheme import MAX_BITS, MIN_BITS, Scheme
 from qtquant_app.gui.theme import GRID
 from qtquant_app.gui.widgets.choice_box import ChoiceBox
-from qtquant_app.gui.widgets.text import tip_text
 
 if TYPE_CHECKING:
     from qtquant_app.quant.methods import Method
 
 GROUP_SIZES = (16, 32, 64, 128, 256, 512)
 LARGEST_GROUP = 1 << 24
-INT8_ACTIVATIONS = Scheme(bits=8, strategy="channel", group_size=None, activations="int8")
-"""The scheme that 8-bit activations ask for; its own activations and method aside, nothing in it is free."""
-
-TYPES = (("int", "Integer"), ("float", "Floating point"))
-STRATEGIES = (("tensor", "Per tensor"), ("channel", "Per channel"), ("group", "Per group"))
+FLOAT_BITS = (4, 8)
+STRATEGIES = (
+    ("tensor", "Per tensor"),
+    ("channel", "Per channel"),
+    ("group", "Per group"),
+    ("block", "Per block of 128 x 128"),
+)
 ACTIVATIONS = (("none", "As they are"), ("int8", "Integer, 8 bits"), ("fp8", "Floating point, 8 bits"))
 
 
 class SchemeEditor(QWidget):
     """Edits one Scheme. `prefix` makes the object names of its controls unique in the window.
 
-    Values that contradict each other cannot be chosen: a strategy other than group disables the group size, and
-    8-bit activations fix what they need. `scheme_changed` follows each change made through the controls, never
-    `set_scheme`.
+    Values that contradict each other cannot be chosen: a strategy other than group disables the group size, 8-bit activations
+    fix what they need, and a GGUF block is chosen by its name alone. `scheme_changed` follows each change made through the
+    controls, never `set_scheme`.
     """
 
     scheme_changed = Signal(object)
@@ -47,7 +48,8 @@ class SchemeEditor(QWidget):
         self._scheme = Scheme()
         self._free = self._scheme
         """The last scheme without 8-bit activations: what leaving them goes back to."""
-        self.type_combo = self._choice("typeCombo", "Type of the codes", TYPES)
+        self.type_combo = self._choice("typeCombo", "Type of the codes", KINDS)
+        self.layout_combo = self._choice("layoutCombo", "GGUF block, or mixture of blocks", layout_titles())
         self.bits_combo = self._choice(
             "bitsCombo", "Bits of a code", [(n, str(n)) for n in range(MIN_BITS, MAX_BITS + 1)]
         )
@@ -96,14 +98,14 @@ class SchemeEditor(QWidget):
         for row, method in enumerate(self._methods.values()):
             self.method_combo.addItem(method.title, method.name)
             self.method_combo.setItemData(row, method.description, Qt.ItemDataRole.ToolTipRole)
-        _disable_missing(self.type_combo, "type")
-        _disable_missing(self.activations_combo, "activations")
 
     def _lay_out(self) -> None:
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Ty&pe", self.type_combo)
+        form.addRow("B&lock", self.layout_combo)
+        self._form = form
         form.addRow(_label("&Bits", self.bits_combo), _beside(self.bits_combo, self.symmetric_check))
         group = _label("&group", self.group_combo)
         form.addRow(_label("Sc&ales", self.strategy_combo), _beside(self.strategy_combo, group, self.group_combo))
@@ -111,7 +113,7 @@ class SchemeEditor(QWidget):
         form.addRow("Acti&vations", self.activations_combo)
 
     def _connect(self) -> None:
-        for combo in (self.type_combo, self.bits_combo, self.strategy_combo, self.method_combo):
+        for combo in (self.type_combo, self.layout_combo, self.bits_combo, self.strategy_combo, self.method_combo):
             combo.currentIndexChanged.connect(self._edited)
         self.symmetric_check.toggled.connect(self._edited)
         self.activations_combo.currentIndexChanged.connect(self._activations_edited)
@@ -126,35 +128,35 @@ class SchemeEditor(QWidget):
             self._edited()
 
     def _activations_edited(self) -> None:
-        wanted = self.activations_combo.currentData()
-        target = self._free if wanted == "none" else replace(INT8_ACTIVATIONS, method=self._scheme.method)
-        self._change(target)
+        self._change(with_activations(self._scheme, self.activations_combo.currentData(), self._free))
 
     def _edited(self) -> None:
         self._change(self._read())
 
     def _read(self) -> Scheme:
         """What the controls say; where they contradict each other, the one that gives way is the weaker."""
-        strategy = self.strategy_combo.currentData()
         text = self.group_combo.currentText()
         size = int(text) if text.isascii() and text.isdigit() and 0 < int(text) <= LARGEST_GROUP else self._last_group()
-        return Scheme(
+        knobs = Knobs(
+            kind=self.type_combo.currentData(),
             bits=self.bits_combo.currentData(),
-            type=self.type_combo.currentData(),
-            strategy=strategy,
-            group_size=size if strategy == "group" else None,
+            strategy=self.strategy_combo.currentData(),
+            group_size=size,
             symmetric=self.symmetric_check.isChecked(),
-            method=self._working_method(strategy),
-            activations=self.activations_combo.currentData(),
+            method=self.method_combo.currentData(),
+            layout=self.layout_combo.currentData(),
         )
+        return self._worked(replace(scheme_of(knobs, self._scheme), activations=self.activations_combo.currentData()))
 
-    def _working_method(self, strategy: Strategy) -> str:
-        """The method chosen, or the first that works with `strategy` where that one does not."""
-        chosen: str = self.method_combo.currentData()
-        method = self._methods.get(chosen)
-        if method is None or strategy in method.strategies:
-            return chosen
-        return next(name for name, other in self._methods.items() if strategy in other.strategies)
+    def _worked(self, scheme: Scheme) -> Scheme:
+        """`scheme` with the method chosen, or with the first that works for it where that one does not."""
+        if self._works(scheme.method, scheme):
+            return scheme
+        return replace(scheme, method=next(name for name in self._methods if self._works(name, scheme)))
+
+    def _works(self, name: str, scheme: Scheme) -> bool:
+        method = self._methods.get(name)
+        return method is None or not method.refuses(scheme)
 
     def _last_group(self) -> int:
         return self._scheme.group_size or GROUP_SIZES[3]
@@ -166,27 +168,40 @@ class SchemeEditor(QWidget):
             self.scheme_changed.emit(scheme)
 
     def _show(self) -> None:
-        scheme = self._scheme
+        knobs = knobs_of(self._scheme, self._last_group())
         blockers = [QSignalBlocker(child) for child in self.findChildren(QWidget)]
-        _select(self.type_combo, scheme.type)
-        _select(self.bits_combo, scheme.bits)
-        _select(self.strategy_combo, scheme.strategy)
-        if scheme.group_size is not None:
-            self.group_combo.setCurrentIndex(self.group_combo.findData(scheme.group_size))
-            self.group_combo.setEditText(str(scheme.group_size))
-        self.symmetric_check.setChecked(scheme.symmetric)
-        _select(self.method_combo, scheme.method)
-        _select(self.activations_combo, scheme.activations)
+        _select(self.type_combo, knobs.kind)
+        _select(self.layout_combo, knobs.layout)
+        _select(self.bits_combo, min(knobs.bits, MAX_BITS))
+        _select(self.strategy_combo, knobs.strategy)
+        if self._scheme.group_size is not None:
+            self.group_combo.setCurrentIndex(self.group_combo.findData(knobs.group_size))
+            self.group_combo.setEditText(str(knobs.group_size))
+        self.symmetric_check.setChecked(knobs.symmetric)
+        _select(self.method_combo, knobs.method)
+        _select(self.activations_combo, self._scheme.activations)
         del blockers
-        self._enable(scheme)
+        self._enable(self._scheme)
 
     def _enable(self, scheme: Scheme) -> None:
-        free = scheme.activations == "none"
-        for control in (self.type_combo, self.bits_combo, self.strategy_combo, self.symmetric_check):
-            control.setEnabled(free)
-        self.group_combo.setEnabled(free and scheme.strategy == "group")
-        for row, method in enumerate(self._methods.values()):
-            _item(self.method_combo, row).setEnabled(scheme.strategy in method.strategies)
+        kind, free = kind_of(scheme), scheme.activations == "none"
+        self._form.setRowVisible(self.layout_combo, kind == "layout")
+        self.type_combo.setEnabled(free)
+        self.bits_combo.setEnabled(free and kind != "layout")
+        self.strategy_combo.setEnabled(kind != "layout" and scheme.activations != "int8")
+        self.symmetric_check.setEnabled(free and kind == "int")
+        self.group_combo.setEnabled(free and kind != "layout" and scheme.strategy == "group")
+        self.activations_combo.setEnabled(kind != "layout")
+        for row in range(self.bits_combo.count()):
+            _item(self.bits_combo, row).setEnabled(kind != "float" or self.bits_combo.itemData(row) in FLOAT_BITS)
+        for row in range(self.strategy_combo.count()):
+            strategy = self.strategy_combo.itemData(row)
+            fp8 = scheme.activations == "fp8"
+            _item(self.strategy_combo, row).setEnabled(
+                not (strategy == "block" and kind != "float") and not (strategy == "group" and fp8)
+            )
+        for row, name in enumerate(self._methods):
+            _item(self.method_combo, row).setEnabled(self._works(name, scheme))
 
 
 def _label(text: str, control: QWidget) -> QLabel:
@@ -211,16 +226,6 @@ def _select(combo: QComboBox, value: object) -> None:
         combo.addItem(str(value), value)
         row = combo.count() - 1
     combo.setCurrentIndex(row)
-
-
-def _disable_missing(combo: QComboBox, key: str) -> None:
-    """Greys out the values that no scheme may have in this version, each with its reason."""
-    for row in range(combo.count()):
-        try:
-            replace(INT8_ACTIVATIONS, **{key: combo.itemData(row)})
-        except UsageError as error:
-            _item(combo, row).setEnabled(False)
-            combo.setItemData(row, tip_text(error.message), Qt.ItemDataRole.ToolTipRole)
 
 
 def _item(combo: QComboBox, row: int) -> QStandardItem:
