@@ -13,6 +13,7 @@ from qtquant_app.core.matrix import find
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.core.scheme_label import parse_rule
+from qtquant_app.core.usual import suited, usual
 from qtquant_app.engine.presets import find as find_preset
 from qtquant_app.engine.recipes import read_recipe
 
@@ -50,7 +51,7 @@ def recipe_of(options: Namespace, checkpoint: Checkpoint) -> Recipe:
     recipe = _start(options, checkpoint)
     changed = replace(
         recipe,
-        default=scheme_of(options, recipe.default),
+        default=_default(options, recipe),
         ignore=(*recipe.ignore, *(p for p in options.ignore if p not in recipe.ignore)),
         format=options.format or recipe.format,
         nonfinite=options.on_nonfinite or recipe.nonfinite,
@@ -58,9 +59,20 @@ def recipe_of(options: Namespace, checkpoint: Checkpoint) -> Recipe:
     return with_first(changed, [parse_rule(text) for text in options.rule], checkpoint)
 
 
+def _default(options: Namespace, recipe: Recipe) -> Scheme:
+    """The default scheme. Where no more than bits is asked of a GGUF file, it is a mixture of about so many."""
+    scheme = scheme_of(options, recipe.default)
+    given = {part for part in _PARTS if getattr(options, part) is not None}
+    whole = options.preset or options.recipe
+    return suited(scheme, "gguf") if not whole and recipe.format == "gguf" and given <= {"bits"} else scheme
+
+
 def _start(options: Namespace, checkpoint: Checkpoint) -> Recipe:
     if options.preset and options.recipe:
         raise UsageError("--preset and --recipe are both whole recipes", hint="give one of them", code="usage")
     if options.preset:
         return fitted(find_preset(options.preset).recipe, checkpoint)
-    return read_recipe(options.recipe) if options.recipe else Recipe()
+    if options.recipe:
+        return read_recipe(options.recipe)
+    format = options.format or Recipe().format
+    return Recipe(usual(format), format=format)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scheme import Scheme
+from qtquant_app.core.usual import usual
 
 
 def quantize_words(
@@ -27,7 +28,7 @@ def quantize_words(
 
 def recipe_options(recipe: Recipe) -> list[str]:
     """The options for a recipe without rules; what is as it would be anyway goes unsaid."""
-    words = scheme_options(recipe.default)
+    words = scheme_options(recipe.default, usual(recipe.format))
     for pattern in recipe.ignore:
         words += [f"--ignore={pattern}"] if pattern.startswith("-") else ["--ignore", pattern]
     if recipe.nonfinite != Recipe().nonfinite:
@@ -35,25 +36,26 @@ def recipe_options(recipe: Recipe) -> list[str]:
     return [*words, "--format", recipe.format] if recipe.format != Recipe().format else words
 
 
-def scheme_options(scheme: Scheme) -> list[str]:
-    """The options that make `scheme` of the one that no options give."""
-    usual, words = Scheme(), []
+def scheme_options(scheme: Scheme, base: Scheme | None = None) -> list[str]:
+    """The options that make `scheme` of `base`, the one that no options give."""
+    base = base or Scheme()
+    method = ["--method", scheme.method] if scheme.method != base.method else []
     if scheme.layout is not None:
-        words = ["--layout", scheme.layout]
-        return [*words, "--method", scheme.method] if scheme.method != usual.method else words
-    if scheme.activations != usual.activations:  # which imply widths and scales: what follows says them all the same
+        return [*(["--layout", scheme.layout] if scheme.layout != base.layout else []), *method]
+    all_of_it, words = base.layout is not None, []
+    if scheme.activations != base.activations:  # which imply widths and scales: what follows says them all the same
         words += ["--activations", scheme.activations]
-    if scheme.bits != usual.bits:
+    if all_of_it or scheme.bits != base.bits:
         words += ["--bits", str(scheme.bits)]
-    if scheme.type != usual.type:
+    if scheme.type != base.type:
         words += ["--type", scheme.type]
-    if scheme.strategy != usual.strategy:
+    if scheme.strategy != base.strategy:
         words += ["--strategy", scheme.strategy]
-    elif scheme.group_size != usual.group_size:
+    elif all_of_it or scheme.group_size != base.group_size:
         words += ["--group-size", str(scheme.group_size)]
-    if not scheme.symmetric:
-        words.append("--asymmetric")
-    return [*words, "--method", scheme.method] if scheme.method != usual.method else words
+    if scheme.symmetric != base.symmetric:
+        words.append("--symmetric" if scheme.symmetric else "--asymmetric")
+    return [*words, *method]
 
 
 def shell_line(words: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from qtquant_app.core.errors import PlanError, QtQuantError, RuleError
 from qtquant_app.core.plan import Plan
 from qtquant_app.core.recipe import NonFinitePolicy, Recipe, Rule
 from qtquant_app.core.recipe_diff import diff
+from qtquant_app.core.usual import suited
 from qtquant_app.gui.models.plan_table import PLAN_COLUMNS
 from qtquant_app.gui.models.rows import RowsModel
 from qtquant_app.gui.output_state import default_parent, suggest
@@ -227,7 +228,8 @@ class RecipePage(Page):
         session.catalog_changed.connect(self.format_choice.set_catalog)
 
     def _on_format(self, name: str) -> None:
-        self._session.set_recipe(replace(self._session.recipe, format=name))
+        recipe = self._session.recipe
+        self._session.set_recipe(replace(recipe, format=name, default=suited(recipe.default, name)))
 
     def _on_nonfinite(self, policy: NonFinitePolicy) -> None:
         self._session.set_recipe(replace(self._session.recipe, nonfinite=policy))
