@@ -16,6 +16,7 @@ from qtquant_app.core.preset import Preset, name_for
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.runtimes import RUNTIMES
 from qtquant_app.engine.foreign_files import read_bounded
+from qtquant_app.engine.whole_file import write_file
 from qtquant_app.formats import find as find_format
 from qtquant_app.quant.methods import check
 
@@ -98,13 +99,10 @@ def save_preset(title: str, recipe: Recipe, runtimes: Iterable[str] = (), *, rep
         raise UsageError(f"there is a preset {name} already", hint="choose another title", code="preset-exists")
     preset = Preset(name, title.strip(), "", tuple(runtimes), "", None, recipe, own=True)
     file = user_folder() / f"{name}.json"
-    beside = file.with_name(f"{file.name}.{os.getpid()}.new")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(preset.dumps(), encoding="utf-8")
-        beside.replace(file)
+        write_file(file, preset.dumps())
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise WriteError(
             f"{file} cannot be written: {error.strerror}", hint="save the recipe as a file instead"
         ) from None

@@ -9,6 +9,7 @@ from qtquant_app.core.recipe import Recipe
 from qtquant_app.engine.foreign_files import read_bounded
 from qtquant_app.engine.hub import fetch, hub_id
 from qtquant_app.engine.output import RECORD
+from qtquant_app.engine.whole_file import write_file
 
 _MAX_BYTES = 500_000_000
 """Of a result's qtquant.json, which names every tensor several times."""
@@ -44,12 +45,9 @@ def _file(path: str | Path) -> Path:
 
 def save_recipe(recipe: Recipe, file: Path) -> None:
     """Writes the recipe in one step: the file is the old one or the new one, never half of it."""
-    beside = file.with_name(file.name + ".new")
     try:
-        beside.write_text(recipe.dumps(), encoding="utf-8")
-        beside.replace(file)
+        write_file(file, recipe.dumps())
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise WriteError(
             f"{file} cannot be written: {error.strerror}", hint="choose another place", code="write"
         ) from None

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from uuid import uuid4
 
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import PlanError, UsageError, WriteError
@@ -15,6 +13,7 @@ from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.report.page import GENERATOR, page
 from qtquant_app.engine.report.worst import worst_cards
 from qtquant_app.engine.scan import scan
+from qtquant_app.engine.whole_file import write_file
 
 _HEAD_BYTES = 1024
 """Where a page of ours says so."""
@@ -51,7 +50,7 @@ def _check(output: Path, overwrite: bool) -> None:
         raise PlanError(f"{output} is a folder", hint="name a file, such as report.html", code="exists")
     if not output.parent.is_dir():
         raise PlanError(f"{output.parent} is no folder", hint="make it, or choose another place", code="no-folder")
-    if not output.exists() or overwrite:
+    if not output.is_file() or overwrite:
         return
     try:
         with output.open("rb") as stream:
@@ -69,16 +68,9 @@ def _check(output: Path, overwrite: bool) -> None:
 
 
 def _write(output: Path, text: str) -> None:
-    beside = output.with_name(f"{output.name}.{uuid4().hex[:8]}.part")
     try:
-        with beside.open("w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(output)
+        write_file(output, text)
     except OSError as error:
         raise WriteError(
             f"{output} cannot be written: {error.strerror}", hint="choose another place", code="write"
         ) from None
-    finally:
-        beside.unlink(missing_ok=True)

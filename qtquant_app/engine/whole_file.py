@@ -1,0 +1,28 @@
+"""Writes a small file in one step: at its path stands the old one or the new one, never half of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from uuid import uuid4
+
+
+def write_file(path: Path, text: str) -> None:
+    """Writes `text` in UTF-8 to `path`, following links. A pipe or a device is written into: it is not to be replaced by a file.
+
+    Raises OSError; nothing is then left behind.
+    """
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        with target.open("w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+        return
+    beside = target.with_name(f"{target.name}.{uuid4().hex[:8]}.part")
+    try:
+        with beside.open("w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
