@@ -1,0 +1,83 @@
+"""Statistics files of llama.cpp: read by GGUF's names and by the checkpoint's own, and refused where they do not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qtquant_app.core.errors import SourceError
+from qtquant_app.engine.importance import read_importance
+from qtquant_app.engine.source import open_checkpoint
+from qtquant_app.formats.gguf.container import build_header
+from qtquant_app.formats.gguf.values import Value, ValueType
+from tests.checkpoints import small_llama
+
+
+def _statistics(path: Path, entries: dict[str, tuple[np.ndarray, float]]) -> Path:
+    """A file such as llama-imatrix writes: sums of squares and counts."""
+    table, data = [], []
+    for name, (sums, count) in entries.items():
+        rows = np.atleast_2d(sums).astype("<f4")
+        counts = np.full((len(rows), 1), count, "<f4")
+        table += [(f"{name}.in_sum2", "F32", rows.shape), (f"{name}.counts", "F32", counts.shape)]
+        data += [rows, counts]
+    header, described = build_header({"general.type": Value(ValueType.STRING, "imatrix")}, table)
+    body = bytearray(header)
+    for place, array in zip(described.tensors, data, strict=True):
+        body.extend(bytes(place.offset - len(body)) + array.tobytes())
+    path.write_bytes(body)
+    return path
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return small_llama(tmp_path / "m")
+
+
+def test_sums_become_means_under_either_name(model: Path, tmp_path: Path) -> None:
+    checkpoint = open_checkpoint(model)
+    name = "model.layers.1.self_attn.q_proj.weight"
+    width = checkpoint.by_name[name].shape[1]
+    sums = np.arange(width) + 1.0
+    for stored in ("blk.1.attn_q.weight", name):
+        found = read_importance(_statistics(tmp_path / "i.gguf", {stored: (sums, 4)}), checkpoint)
+        assert list(found.columns) == [name] and len(found.sha256) == 64
+        columns = found.of(checkpoint.by_name[name])
+        assert columns is not None and np.array_equal(columns, (sums / 4).astype(np.float32))
+
+
+def test_a_matrix_that_no_token_came_by_has_no_importance(model: Path, tmp_path: Path) -> None:
+    checkpoint = open_checkpoint(model)
+    width = checkpoint.by_name["model.layers.0.self_attn.q_proj.weight"].shape[1]
+    entries = {"blk.0.attn_q.weight": (np.zeros(width), 0.0), "blk.0.attn_k.weight": (np.ones(width), 2.0)}
+    found = read_importance(_statistics(tmp_path / "i.gguf", entries), checkpoint)
+    assert list(found.columns) == ["model.layers.0.self_attn.k_proj.weight"]
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ({"blk.0.attn_q.weight": (np.ones(7), 1.0)}, "has .* columns"),
+        ({"blk.0.attn_q.weight": (np.full(64, np.nan), 1.0)}, "no sums of squares"),
+        ({"blk.0.attn_q.weight": (-np.ones(64), 1.0)}, "no sums of squares"),
+        ({"blk.9.attn_q.weight": (np.ones(64), 1.0)}, "says nothing of the layers"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(
+    model: Path, tmp_path: Path, entries: dict[str, tuple[np.ndarray, float]], said: str
+) -> None:
+    checkpoint = open_checkpoint(model)
+    path = _statistics(tmp_path / "i.gguf", entries)
+    with pytest.raises(SourceError, match=said) as refused:
+        read_importance(path, checkpoint)
+    assert str(path) in refused.value.message
+
+
+def test_a_file_that_is_none_is_refused(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "i.gguf").write_bytes(b"something else altogether")
+    with pytest.raises(SourceError, match="GGUF"):
+        read_importance(tmp_path / "i.gguf", open_checkpoint(model))
+    with pytest.raises(SourceError, match="cannot be read"):
+        read_importance(tmp_path / "none.gguf", open_checkpoint(model))
