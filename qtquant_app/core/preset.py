@@ -12,7 +12,7 @@ from qtquant_app.core.errors import UsageError
 from qtquant_app.core.json_text import parse_json, shown
 from qtquant_app.core.recipe import Recipe
 
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """What a preset may be called: a word for a command line, and for a file on every system."""
 
 _KEYS = ("name", "title", "for", "runtimes", "cost", "bits_per_weight", "recipe")
@@ -66,7 +66,7 @@ class Preset:
         name = _text(data, "name")
         if not NAME.fullmatch(name):
             raise _bad(
-                f"{shown(name)} cannot be a preset's name: it takes a to z, 0 to 9, dots, dashes and underscores"
+                f"{shown(name)} cannot be a preset's name: it takes letters of a to z, 0 to 9, dots, dashes and underscores"
             )
         return cls(
             name=name,

@@ -6,64 +6,17 @@ source, as read for the formats: compressed-tensors 0.20, transformers 5.23, vLL
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
 from qtquant_app.core.errors import UsageError
-from qtquant_app.core.facts import CHANNEL, Facts, Sharing
-from qtquant_app.core.plan import TensorPlan
+from qtquant_app.core.facts import CHANNEL, Sharing
+from qtquant_app.core.float_traps import FLOATS_TRANSFORMERS, FLOATS_VLLM, FLOATS_VLLM_CPU
 from qtquant_app.core.recipe import Recipe
+from qtquant_app.core.traps import Mend, Severity, Trap
 
-
-class Severity(StrEnum):
-    """What comes of it, the worst first."""
-
-    REFUSES = "refuses"
-    """The reader does not load the result."""
-    WRONG = "wrong"
-    """It loads, and computes something else."""
-    NEEDS = "needs"
-    """It loads with an option, or from some version on."""
-    NOTE = "note"
-    """It loads; there is something to know."""
-
-
-Mend = Literal["keep", "fit", "share-fused", "share-block", "share-experts", "quantize"]
-"""keep: leave the tensors in float; fit: a group size that fits; share: one scheme for those that must have one; quantize: let the
-default scheme have them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trap:
-    """One row: a tensor springs it whose facts are all among those of `when`, and not all among those of `unless`."""
-
-    code: str
-    severity: Severity
-    text: str
-    """A sentence that names the reader and its version."""
-    source: str
-    when: Mapping[str, Sequence[object]]
-    unless: Mapping[str, Sequence[object]] | None = None
-    mend: Mapping[str, object] | Mend | None = None
-    """What would help: parts of a scheme to change, or one of the words above."""
-    warned: bool = False
-    """Whether a plan warns of it whatever the runtimes asked for."""
-
-    def springs(self, facts: Facts) -> bool:
-        """Whether a tensor with these facts is caught."""
-        return _all_in(facts, self.when) and (self.unless is None or not _all_in(facts, self.unless))
-
-    def caught(self, tensors: Sequence[TensorPlan], facts: Sequence[Facts]) -> list[TensorPlan]:
-        """Those of `tensors` that spring it, each with its facts. Facts that are shared are looked at once."""
-        verdicts = {id(known): known for known in facts}
-        springing = {key for key, known in verdicts.items() if self.springs(known)}
-        return [t for t, known in zip(tensors, facts, strict=True) if id(known) in springing] if springing else []
-
-    def sentence(self, module: str) -> str:
-        """The text, `module` the first of those it is about."""
-        return self.text.replace("{tensor}", module)
+__all__ = ["RUNTIMES", "Finding", "Mend", "Runtime", "Severity", "Trap", "find", "warned"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +72,7 @@ class Finding:
         }
 
 
-def _all_in(facts: Facts, wanted: Mapping[str, Sequence[object]]) -> bool:
-    return all(getattr(facts, name) in values for name, values in wanted.items())
-
-
-_PACKED = {"activations": ("none",)}
+_PACKED = {"type": ("int",), "activations": ("none",)}
 _EXPERT = {"kind": ("expert",)}
 _CHANNEL_SCHEME = {"strategy": "channel", "group_size": None}
 
@@ -277,6 +226,16 @@ _TRANSFORMERS_EXPERTS = (
         mend="quantize",
         warned=True,
     ),
+    Trap(
+        "stacked-experts",
+        Severity.WRONG,
+        "transformers 5.23 knows the experts of this family in stacks alone: it leaves out those that are stored one by one, and goes"
+        " on with random ones; qtquant_app.load puts them together",
+        "[RUN] transformers 5.23",
+        {**_EXPERT, "from_stack": (True,)},
+        mend="keep",
+        warned=True,
+    ),
 )
 
 _TRANSFORMERS = (
@@ -342,14 +301,30 @@ _FUSED = (
 _SPLIT_COLUMNS = ("o_proj", "out_proj", "down_proj", "w2", "fc2", "c_proj", "dense_4h_to_h")
 
 RUNTIMES = (
-    Runtime("vllm", "vLLM on a GPU", "0.33", ("compressed-tensors",), (*_VLLM, *_VLLM_CUDA), _FUSED, _SPLIT_COLUMNS),
-    Runtime("vllm-cpu", "vLLM on a CPU", "0.32", ("compressed-tensors",), (*_VLLM, *_VLLM_CPU), _FUSED, _SPLIT_COLUMNS),
+    Runtime(
+        "vllm",
+        "vLLM on a GPU",
+        "0.33",
+        ("compressed-tensors",),
+        (*_VLLM, *FLOATS_VLLM, *_VLLM_CUDA),
+        _FUSED,
+        _SPLIT_COLUMNS,
+    ),
+    Runtime(
+        "vllm-cpu",
+        "vLLM on a CPU",
+        "0.32",
+        ("compressed-tensors",),
+        (*_VLLM, *FLOATS_VLLM, *_VLLM_CPU, *FLOATS_VLLM_CPU),
+        _FUSED,
+        _SPLIT_COLUMNS,
+    ),
     Runtime(
         "transformers",
         "transformers with compressed-tensors",
         "5.23 and 0.18 to 0.20",
         ("compressed-tensors",),
-        (*_TRANSFORMERS, *_TRANSFORMERS_EXPERTS, _SPLIT),
+        (*_TRANSFORMERS, *_TRANSFORMERS_EXPERTS, *FLOATS_TRANSFORMERS, _SPLIT),
     ),
     Runtime(
         "transformers-old",
@@ -358,6 +333,7 @@ RUNTIMES = (
         ("compressed-tensors",),
         (_OLD_WIDTHS, *_TRANSFORMERS_EXPERTS, _SPLIT),
     ),
+    Runtime("llama.cpp", "llama.cpp, Ollama, LM Studio", "llama-cpp-python 0.3.36", ("gguf",)),
     Runtime("qtquant", "qtquant_app.load", "this version", ("qtquant",)),
     Runtime("transformers-qtquant", "transformers with qtquant_app.transformers", "this version", ("qtquant",)),
 )

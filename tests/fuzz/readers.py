@@ -17,7 +17,7 @@ from pathlib import Path
 from qtquant_app.cli.units import parse_size
 from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
 from qtquant_app.core.described import modest, own_words
-from qtquant_app.core.errors import QtQuantError
+from qtquant_app.core.errors import QtQuantError, SourceError
 from qtquant_app.core.fitting import fitted
 from qtquant_app.core.json_text import parse_json
 from qtquant_app.core.kv_cache import kv_cache
@@ -29,7 +29,9 @@ from qtquant_app.core.scheme_label import parse_label, parse_rule
 from qtquant_app.engine.hub import hub_id
 from qtquant_app.engine.inspect import describe
 from qtquant_app.engine.journal import read_journal
+from qtquant_app.engine.packed.layout import layout_of
 from qtquant_app.engine.pickle_check import check_pickle
+from qtquant_app.engine.reader import TensorReader
 from qtquant_app.engine.safetensors_header import Header, parse_header, read_header
 from qtquant_app.engine.scan_cache import ScanCache
 from qtquant_app.engine.source import open_checkpoint
@@ -37,6 +39,7 @@ from qtquant_app.engine.speeds import Speeds, seconds_of
 from qtquant_app.engine.state_dict import read_state_dict
 from qtquant_app.engine.text import read_text
 from qtquant_app.engine.verify import result_plan
+from qtquant_app.formats.gguf.container import parse_gguf_header
 from tests.fuzz import samples
 
 _ENDS = re.compile(rb"(\d{1,30})\s*\]\s*\}")
@@ -199,7 +202,44 @@ def _text(data: bytes, folder: Path) -> object:
     return list(read_text(str(folder / "x.jsonl")).slices(4, 100))
 
 
+def _gguf(data: bytes, folder: Path) -> object:
+    try:
+        return parse_gguf_header(lambda offset, count: data[offset : offset + count], len(data))
+    except ValueError as error:
+        raise SourceError(f"x.gguf {error}") from None
+
+
+def _packed(data: bytes, folder: Path) -> object:
+    """A config, a zero byte, and the JSON of a safetensors header; the tensors that it describes are made up."""
+    config, _, header = data.partition(b"\0")
+    end = min(max([int(end) for end in _ENDS.findall(header)], default=0), _MOST_DATA)
+    body = (bytes(range(256)) * (end // 256 + 1))[:end]
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + body)
+    (folder / "config.json").write_bytes(config)
+    return _decoded(folder)
+
+
+def _gguf_source(data: bytes, folder: Path) -> object:
+    (folder / "model.gguf").write_bytes(data)
+    return _decoded(folder / "model.gguf")
+
+
+def _decoded(path: Path) -> object:
+    """All that is quantized in a checkpoint, its first rows decoded and its small tensors looked at."""
+    found = open_checkpoint(path)
+    describe(found)
+    with TensorReader(found) as reader:
+        for tensor in found.tensors:
+            if tensor.packed is not None and tensor.nbytes:
+                layout, columns = layout_of(tensor.packed), tensor.shape[-1]
+                reader.bytes_of(tensor, 0, min(tensor.nbytes, 2 * columns * tensor.nbytes // tensor.parameters))
+                list(layout.examine(reader, tensor.packed, columns))
+                layout.order(reader, tensor.packed)
+    return found.packed_by
+
+
 _EXPRESSION = 512
+_MOST_DATA = 1 << 16
 
 READERS = (
     Reader("header", _header, samples.headers, 2),
@@ -217,4 +257,7 @@ READERS = (
     Reader("preset", _preset, samples.presets, 1, _EXPRESSION),
     Reader("speeds", _speeds, samples.speeds),
     Reader("text", _text, samples.texts),
+    Reader("gguf", _gguf, samples.ggufs, 2),
+    Reader("packed", _packed, samples.packed_checkpoints, 0.3),
+    Reader("gguf_source", _gguf_source, samples.gguf_sources, 0.3),
 )

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from qtquant_app.core.dtypes import nbytes
 from qtquant_app.core.plan import Plan, RunOptions
 from qtquant_app.core.recipe import Recipe, Rule
 from qtquant_app.core.report import ErrorSums
@@ -22,6 +23,8 @@ from qtquant_app.engine.safetensors_header import build_header
 from qtquant_app.engine.scan_cache import Known, ScanCache, scheme_key
 from qtquant_app.engine.source import open_checkpoint
 from qtquant_app.engine.speeds import Speeds
+from qtquant_app.formats.gguf import values as gguf_values
+from qtquant_app.formats.gguf.container import build_header as gguf_header
 
 RECIPE = Recipe(
     Scheme(),
@@ -215,3 +218,63 @@ def texts() -> Sequence[bytes]:
         "Plain text.\n\nAnd\u2028more \N{SNOWMAN} of it.\n".encode() * 5,
         b'{"text": "cut o',
     )
+
+
+@cache
+def ggufs() -> Sequence[bytes]:
+    metadata = {
+        "general.architecture": gguf_values.text("llama"),
+        "llama.block_count": gguf_values.u32(2),
+        "tokenizer.ggml.tokens": gguf_values.texts(["<s>", "a", "\N{LATIN SMALL LETTER E WITH ACUTE}"]),
+        "tokenizer.ggml.scores": gguf_values.f32s([0.0, -1.0, -2.0]),
+        "tokenizer.ggml.add_bos_token": gguf_values.boolean(True),
+    }
+    tensors = [("token_embd.weight", "Q8_0", (3, 64)), ("blk.0.ffn_down.weight", "Q4_K", (2, 256)), ("n", "F32", (5,))]
+    header, laid = gguf_header(metadata, tensors)
+    whole = header + bytes(laid.tensors[-1].offset + 32 - len(header))
+    return whole, gguf_header({}, [])[0], gguf_header({}, [("a", "I64", ())])[0] + bytes(32), whole[:100]
+
+
+def _header_of(tensors: Sequence[tuple[str, str, tuple[int, ...]]]) -> bytes:
+    """The JSON of a header of these tensors, without its length."""
+    return build_header([(name, dtype, shape, nbytes(dtype, shape)) for name, dtype, shape in tensors], {})[8:]
+
+
+def packed_checkpoints() -> Sequence[bytes]:
+    """A config and a header for each layout of quantized weights."""
+    weights = {"num_bits": 4, "type": "int", "symmetric": False, "strategy": "group", "group_size": 32}
+    groups = {"group_0": {"targets": ["Linear", "re:.*b"], "weights": weights}}
+    compressed = {"quant_method": "compressed-tensors", "config_groups": groups, "ignore": ["lm_head", "re:x.*"]}
+    gptq = {"quant_method": "gptq", "bits": 4, "group_size": 32, "sym": True, "dynamic": {"-:lm_head": {}}}
+    mlx = {"group_size": 64, "bits": 4, "a": {"group_size": 32, "bits": 4}}
+    plain = {"quant_method": "qtquant", "schemes": [{"bits": 4, "group_size": 32}], "modules": {"a": 0}}
+    scale = ("a.weight_scale", "BF16", (4, 2))
+    table = [("a.weight", "U8", (64, 1)), ("a.weight.absmax", "F32", (2,)), ("a.weight.quant_map", "F32", (16,))]
+    state = ("a.weight.quant_state.bitsandbytes__nf4", "U8", (40,))
+    scaled = [("a.weight", "F8_E4M3", (4, 64)), ("a.weight_scale_inv", "F32", (1, 1))]
+    cases: list[tuple[dict[str, object], list[tuple[str, str, tuple[int, ...]]]]] = [
+        (compressed, [("a.weight_packed", "I32", (4, 8)), scale, ("a.weight_zero_point", "I32", (1, 2))]),
+        (compressed, [("a.weight", "I8", (4, 64)), ("a.weight_scale", "F32", (4, 1)), ("b.bias", "F16", (3,))]),
+        (compressed, scaled),
+        (compressed, [("a.weight_packed", "U8", (4, 32)), ("a.weight_scale", "F8_E4M3", (4, 4))]),
+        (gptq, [("a.qweight", "I32", (8, 8)), ("a.qzeros", "I32", (2, 1)), ("a.scales", "F16", (2, 8))]),
+        (gptq, [("a.qweight", "I32", (64, 1)), ("a.qzeros", "I32", (2, 1)), ("a.scales", "F16", (2, 8))]),
+        (mlx, [("a.weight", "U32", (4, 8)), ("a.scales", "BF16", (4, 2)), ("a.biases", "BF16", (4, 2))]),
+        (plain, [("a.weight_packed", "U8", (4, 32)), scale]),
+        ({"quant_method": "bitsandbytes"}, [*table, state]),
+        ({"quant_method": "bitsandbytes"}, [("a.weight", "I8", (4, 64)), ("a.SCB", "F32", (4,))]),
+    ]
+    return [json.dumps({"quantization_config": said}).encode() + b"\0" + _header_of(held) for said, held in cases]
+
+
+def gguf_sources() -> Sequence[bytes]:
+    """Whole GGUF files, one of them of an architecture that is known."""
+    metadata = {
+        "general.architecture": gguf_values.text("llama"),
+        "llama.attention.head_count": gguf_values.u32(2),
+        "llama.attention.head_count_kv": gguf_values.u32(1),
+    }
+    tensors = [("token_embd.weight", "F32", (3, 32)), ("blk.0.attn_q.weight", "Q8_0", (4, 32))]
+    tensors += [("blk.0.attn_k.bias", "F32", (8,)), ("blk.0.ffn_up.weight", "Q4_0", (2, 64))]
+    header, laid = gguf_header(metadata, tensors)
+    return [header + bytes(laid.tensors[-1].offset + 96 - len(header)), *ggufs()[1:3]]

@@ -1,5 +1,6 @@
 """The types a tensor of a GGUF file can have: their numbers, and how many weights a block of so many bytes holds.
 
+Q8_1 and Q8_K are not among them: llama.cpp makes them of activations as it computes, and writes them into no file.
 Source: ggml's enum ggml_type and block structures, as of llama.cpp in 2026.
 """
 
@@ -33,13 +34,11 @@ _TYPES = (
     TensorType("Q5_0", 6, 32, 22),
     TensorType("Q5_1", 7, 32, 24),
     TensorType("Q8_0", 8, 32, 34),
-    TensorType("Q8_1", 9, 32, 36),
     TensorType("Q2_K", 10, 256, 84),
     TensorType("Q3_K", 11, 256, 110),
     TensorType("Q4_K", 12, 256, 144),
     TensorType("Q5_K", 13, 256, 176),
     TensorType("Q6_K", 14, 256, 210),
-    TensorType("Q8_K", 15, 256, 292),
     TensorType("IQ2_XXS", 16, 256, 66),
     TensorType("IQ2_XS", 17, 256, 74),
     TensorType("IQ3_XXS", 18, 256, 98),
