@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from qtquant_app import __version__
-from qtquant_app.cli import budget, commands, evaluate, jobs, pattern, presets
+from qtquant_app.cli import audit, budget, commands, evaluate, jobs, pattern, presets, runtime
 from qtquant_app.core.errors import UsageError
 from qtquant_app.core.recipe import POLICIES
 from qtquant_app.core.runtimes import RUNTIMES
@@ -16,7 +16,7 @@ from qtquant_app.core.view import View
 
 _MODEL = "a folder, a .safetensors/.bin/.pt file, a Hub id in the local cache, or `sample`"
 
-_TO_COME = frozenset({"audit", "upload"})
+_TO_COME = frozenset({"upload"})
 """Commands that a later version has; they must not be taken for a model to open."""
 
 
@@ -166,6 +166,8 @@ def _add_work(verbs: Any) -> None:
     verify = _verb(verbs, "verify", commands.verify, "reopen a result, check hashes, dequantize, compare")
     verify.add_argument("folder", metavar="OUT", help="a folder that `quantize` wrote")
     verify.add_argument("--base", metavar="MODEL", help="the original, to compare every weight with")
+    runtime.add_options(verify)
+    audit.add_options(_verb(verbs, "audit", audit.audit, "somebody else's quantized checkpoint beside its base"))
     evaluate.add_options(_verb(verbs, "evaluate", evaluate.evaluate, "run a result beside its original on a text"))
 
 
@@ -204,8 +206,16 @@ def _add_scheme(verb: argparse.ArgumentParser) -> None:
     scheme = verb.add_argument_group("scheme")
     scheme.add_argument("--preset", metavar="NAME", help="start from one of `qtquant presets`; other options change it")
     scheme.add_argument("--bits", type=int, metavar=f"{MIN_BITS}..{MAX_BITS}")
-    scheme.add_argument("--type", choices=("int", "float"))
-    scheme.add_argument("--strategy", choices=("tensor", "channel", "group", "block"))
+    scheme.add_argument(
+        "--type",
+        choices=("int", "float"),
+        help="float: FP8 with 8 bits; with 4, NVFP4 in groups of 16 or MXFP4 in groups of 32",
+    )
+    scheme.add_argument(
+        "--strategy",
+        choices=("tensor", "channel", "group", "block"),
+        help="what shares a scale; block: 128 by 128, FP8 alone",
+    )
     scheme.add_argument("--group-size", type=int, metavar="N")
     scheme.add_argument("--symmetric", dest="symmetric", action="store_true", default=None)
     scheme.add_argument("--asymmetric", dest="symmetric", action="store_false")

@@ -23,7 +23,10 @@ class Facts:
     """The facts of one weight of a linear layer, an expert or a head. Those of its scheme are None where it is kept."""
 
     kind: str
+    dtype: str
+    """Of the weight in the source."""
     quantized: bool
+    type: str | None
     bits: int | None
     symmetric: bool | None
     strategy: str | None
@@ -45,6 +48,8 @@ class Facts:
     group_even: bool
     taken_apart: bool
     """transformers takes it apart, or puts it together with others, while loading."""
+    from_stack: bool = False
+    """It is one expert's, and transformers knows the experts of this family in stacks only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,8 @@ def layout(scheme: Scheme | None) -> Hashable:
     """What of a scheme a reader can see: all but the method that found the scales. None where the weight is kept."""
     if scheme is None:
         return None
-    return scheme.bits, scheme.strategy, scheme.group_size, scheme.symmetric, scheme.activations
+    where = scheme.strategy, scheme.group_size
+    return scheme.type, scheme.bits, *where, scheme.symmetric, scheme.activations, scheme.layout
 
 
 def looked_at(tensors: Iterable[TensorPlan]) -> list[TensorPlan]:
@@ -72,7 +78,12 @@ def _could_be(tensor: TensorPlan) -> bool:
     return tensor.kind in _LOOKED_AT and tensor.name.endswith("weight")
 
 
-def facts_of(tensors: Sequence[TensorPlan], sharing: Sharing, taken_apart: frozenset[str] = frozenset()) -> list[Facts]:
+def facts_of(
+    tensors: Sequence[TensorPlan],
+    sharing: Sharing,
+    taken_apart: frozenset[str] = frozenset(),
+    from_stacks: frozenset[str] = frozenset(),
+) -> list[Facts]:
     """The facts of each of `tensors`, which `looked_at` has chosen; tensors that have the same share one object."""
     layouts = _layouts(tensors)
     fused = _alike(tensors, layouts, fused_key(sharing))
@@ -84,22 +95,32 @@ def facts_of(tensors: Sequence[TensorPlan], sharing: Sharing, taken_apart: froze
     found = []
     for t, fused_alike, block_alike in zip(tensors, fused, blocks, strict=True):
         columns, rows, apart = columns_of_rank(t, sharing), t.shape[0], t.module in taken_apart
-        key = (t.kind, id(t.scheme), columns, rows % 32, fused_alike, block_alike, apart)
+        stacked = t.name in from_stacks
+        key = (t.kind, t.dtype, id(t.scheme), columns, rows % 32, fused_alike, block_alike, apart, stacked)
         facts = known.get(key)
         if facts is None:
-            facts = known[key] = _facts(t, columns, fused_alike, block_alike, experts, everything, apart)
+            facts = known[key] = _facts(t, columns, fused_alike, block_alike, experts, everything, apart, stacked)
         found.append(facts)
     return found
 
 
 def _facts(
-    tensor: TensorPlan, columns: int, fused: bool, block: bool, experts: bool, everything: bool, apart: bool
+    tensor: TensorPlan,
+    columns: int,
+    fused: bool,
+    block: bool,
+    experts: bool,
+    everything: bool,
+    apart: bool,
+    stacked: bool,
 ) -> Facts:
     scheme, rows = tensor.scheme, tensor.shape[0]
     size = (scheme.group_size or CHANNEL) if scheme else None
     return Facts(
         kind=str(tensor.kind),
+        dtype=tensor.dtype,
         quantized=scheme is not None,
+        type=scheme.type if scheme else None,
         bits=scheme.bits if scheme else None,
         symmetric=scheme.symmetric if scheme else None,
         strategy=scheme.strategy if scheme else None,
@@ -114,6 +135,7 @@ def _facts(
         columns_by_32=columns % 32 == 0,
         group_even=not size or size % 2 == 0,
         taken_apart=apart,
+        from_stack=stacked,
     )
 
 

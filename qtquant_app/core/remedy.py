@@ -83,7 +83,13 @@ def alternatives(
     come first.
     """
     found = []
-    if scheme.activations == "none":  # int8 activations leave a scheme no choice but of its method
+    if scheme.type == "float":
+        if scheme.group_size == 32:
+            found.append(_changed(scheme, "group", "groups of 16 (NVFP4)", group_size=16))
+        if scheme.bits == 4:
+            eight = _changed(scheme, "bits", "FP8", bits=8, strategy="channel", group_size=None)
+            found.append(replace(eight, knobs=frozenset({"bits", "group"})))
+    elif scheme.activations == "none":  # int8 activations leave a scheme no choice but of its method
         found += [
             _changed(scheme, "group", f"groups of {size}", strategy="group", group_size=size)
             for size in smaller_groups(scheme, columns)

@@ -13,6 +13,7 @@ from qtquant_app.core.json_text import shown
 Type = Literal["int", "float"]
 Strategy = Literal["tensor", "channel", "group", "block"]
 Activations = Literal["none", "int8", "fp8"]
+Offset = Literal["integer", "float"]
 
 MIN_BITS, MAX_BITS = 2, 8
 MAX_GROUP = 1_000_000_000
@@ -25,7 +26,8 @@ class Scheme:
 
     `group_size` counts input columns and is None unless `strategy` is "group" or "block". A "channel" is an output row; a "block"
     is a square of `group_size` rows and columns. Floating-point codes are FP8 E4M3 (8 bits), or E2M1 (4 bits) in groups of 16
-    (NVFP4) or 32 (MXFP4). A `layout` names a block layout out of `core.layouts`, which fixes all else but the method.
+    (NVFP4) or 32 (MXFP4). With an `offset` that is a float, w = s u + m with an m in the scale's dtype, in place of w = s (u - z);
+    formats that store it so ask for it. A `layout` names a block layout out of `core.layouts`, which fixes all else but the method.
     Raises UsageError where the parts contradict each other.
     """
 
@@ -37,6 +39,7 @@ class Scheme:
     method: str = "rtn"
     activations: Activations = "none"
     layout: str | None = None
+    offset: Offset = "integer"
 
     def __post_init__(self) -> None:
         _check_words(self)
@@ -54,6 +57,13 @@ class Scheme:
             )
         if self.activations == "fp8" and (self.type != "float" or self.bits != 8):
             raise _bad("fp8 activations need 8-bit floating-point weights", "use --type float --bits 8")
+        if self.offset == "float" and (
+            self.type != "int" or self.symmetric or self.strategy == "tensor" or self.activations != "none"
+        ):
+            raise _bad(
+                "float offsets are for asymmetric integer codes per channel or per group",
+                "use --asymmetric --strategy group",
+            )
         if self.layout is not None and asdict(self) != asdict(self) | _fixed_by(self.layout):
             raise _bad(
                 f"the layout {self.layout} fixes bits, groups and symmetry, and others were given",
@@ -86,6 +96,7 @@ class Scheme:
             parts = [_FLOAT_GROUPS[self.group_size or 0]] if self.bits == 4 else ["FP8", self._where]
         else:
             parts = [f"W{self.bits}", self._where, "sym" if self.symmetric else "asym"]
+            parts += ["float"] if self.offset == "float" else []
         if self.method != "rtn":
             parts.append(self.method)
         if self.activations != "none":
@@ -105,6 +116,8 @@ class Scheme:
         values = asdict(self)
         if self.layout is None:
             del values["layout"]
+        if self.offset == "integer":
+            del values["offset"]
         return values
 
     @classmethod
@@ -149,6 +162,8 @@ def _implied(values: dict[str, Any], base: Scheme) -> dict[str, Any]:
         values["group_size"] = 128
     elif values.get("strategy", "group") not in ("group", "block") and "group_size" not in values:
         values["group_size"] = None
+    if values.get("symmetric") is True or values.get("type") == "float" or values.get("layout") is not None:
+        values.setdefault("offset", "integer")
     if values.get("group_size") is not None and "strategy" not in values:
         values["strategy"] = base.strategy if base.strategy == "block" else "group"
     return values
@@ -182,6 +197,8 @@ def _check_words(scheme: Scheme) -> None:
         raise _bad(f"symmetric must be true or false, not {shown(scheme.symmetric)}", "use --symmetric or --asymmetric")
     if not isinstance(scheme.method, str):
         raise _bad(f"a method is called by its name, not {shown(scheme.method)}", "use --method rtn")
+    if scheme.offset not in get_args(Offset):
+        raise _bad(f"offset {shown(scheme.offset)} is not one of integer, float", "leave it out")
     if scheme.activations not in get_args(Activations):
         raise _bad(f"activations {shown(scheme.activations)} are not one of none, int8, fp8", "use --activations none")
 

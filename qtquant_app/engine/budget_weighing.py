@@ -20,7 +20,8 @@ from qtquant_app.engine.budget_measure import MeasuredSet
 from qtquant_app.engine.language_model import open_language_model
 from qtquant_app.engine.pipeline import ordered
 from qtquant_app.engine.sensitivity import Sensitivity, sensitivities
-from qtquant_app.engine.tensor_work import extremes, fixed_for, located
+from qtquant_app.engine.shared_range import Range, shared_range
+from qtquant_app.engine.tensor_work import fixed_for, located
 from qtquant_app.engine.text import read_text
 from qtquant_app.engine.tools import Tools, open_tools
 from qtquant_app.formats import Format
@@ -97,11 +98,13 @@ def _of_tensor(
     tools: Tools, tensor: TensorInfo, schemes: Sequence[Scheme], sensitivity: Sensitivity | None
 ) -> Generator[Event, None, dict[Scheme, _Loss]]:
     fixed: dict[Scheme, Fixed] = {}
-    if any(scheme.strategy == "tensor" for scheme in schemes):
-        between = yield from extremes(tools, tensor)
-        fixed = {s: fixed_for(tools, tensor, s, between) for s in schemes if s.strategy == "tensor"}
+    known: dict[str, Range] = {}
+    for scheme in (scheme for scheme in schemes if scheme.needs_extremes):
+        between = yield from shared_range(tools, tensor, scheme, known=known)
+        fixed[scheme] = fixed_for(tools, tensor, scheme, between)
+    blocks = next((scheme for scheme in schemes if scheme.row_block > 1), None)
     parts: dict[Scheme, list[_Part]] = {scheme: [] for scheme in schemes}
-    tasks = (partial(_chunk, tools, tensor, schemes, fixed, sensitivity, *span) for span in tools.spans(tensor))
+    tasks = (partial(_chunk, tools, tensor, schemes, fixed, sensitivity, *span) for span in tools.spans(tensor, blocks))
     for nbytes, found in ordered(tools.pool, tools.window, tasks):
         for scheme, part in found.items():
             parts[scheme].append(part)

@@ -15,7 +15,8 @@ from qtquant_app.core.plan import Plan
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.language_model import LanguageModel, open_language_model
 from qtquant_app.engine.pipeline import ordered
-from qtquant_app.engine.tensor_work import extremes, fixed_for, located
+from qtquant_app.engine.shared_range import fixed_of
+from qtquant_app.engine.tensor_work import located
 from qtquant_app.engine.text import Text
 from qtquant_app.engine.tools import Tools, open_tools
 from qtquant_app.formats import find
@@ -91,9 +92,7 @@ def _kept(tools: Tools, tensor: TensorInfo) -> Generator[Event, None, Tensor]:
 def _restored(tools: Tools, tensor: TensorInfo, scheme: Scheme) -> Generator[Event, None, Tensor]:
     import torch
 
-    fixed = None
-    if scheme.strategy == "tensor":
-        fixed = fixed_for(tools, tensor, scheme, (yield from extremes(tools, tensor)))
+    fixed = yield from fixed_of(tools, tensor, scheme)
 
     def rows(start: int, stop: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         raw = tools.reader.rows(tensor, start, stop)

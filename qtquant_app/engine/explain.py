@@ -12,6 +12,7 @@ import numpy as np
 from qtquant_app.core.bits import Number
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.dtypes import ITEM_BITS, QUANTIZABLE
+from qtquant_app.core.errors import UsageError
 from qtquant_app.core.events import ChunkDone, Event, RunStarted
 from qtquant_app.core.explanation import Case, Explanation
 from qtquant_app.core.matrix import Matrix, find, item_bytes
@@ -58,6 +59,12 @@ def explain(
     matrix, place = find(checkpoint, layer), Place(rows, columns)
     checked_place(matrix, place)
     check_method(scheme)
+    if scheme.type != "int" or scheme.layout is not None or scheme.offset != "integer":
+        raise UsageError(
+            f"a weight is explained under plain integer codes only, not under {scheme.label}",
+            hint="the preview shows its error",
+            code="explain",
+        )
     whole = scheme.strategy == "tensor"
     yield RunStarted(1, (rows[1] - rows[0]) * matrix.row_bytes + (matrix.nbytes if whole and not extremes else 0))
     chosen = "cpu" if device == "auto" else resolve(device)
@@ -139,7 +146,7 @@ def _explained(tools: Tools, matrix: Matrix, scheme: Scheme, found: _Found, extr
     scale, zero = _parameters(found.chunk, matrix.dtype, scheme, found.column)
     origin = _Origin.of(lo, hi, scheme, matrix.dtype, scale, zero)
     placement = tools.format.place(matrix, scheme, found.row, found.column)
-    elements = _elements(tools, found.chunk.packed, scheme, placement.code)
+    elements = _elements(tools, matrix, scheme, found, placement.code)
     code = placement.code.read(elements)
     weight, step = np.float32(values[found.column]), np.float32(scale.value)
     with np.errstate(over="ignore"):
@@ -230,19 +237,42 @@ def _factor(
     raise ValueError(f"no factor of {scheme.method} gives the scale {scale.value} and the zero point {zero}")
 
 
-def _elements(tools: Tools, packed: Bytes, scheme: Scheme, slot: Slot) -> tuple[int, ...]:
-    """The bits of the elements of the stored row that hold a code."""
-    row, width = tools.format.encode_codes(packed, scheme).reshape(-1), slot.element_bits // 8
-    starts = (index[-1] * width for index in slot.elements)
-    return tuple(int.from_bytes(row[start : start + width].tobytes(), "little") for start in starts)
+def _elements(tools: Tools, matrix: Matrix, scheme: Scheme, found: _Found, slot: Slot) -> tuple[int, ...]:
+    """The bits of the stored elements that hold a code."""
+    stored = next(part for part in tools.format.stored(matrix, scheme) if part.role == "codes")
+    first, width = found.row, slot.element_bits // 8
+    packed, step = found.chunk.packed, tools.format.row_step(scheme)
+    if step > 1:
+        first -= found.row % step
+        packed = _packed(tools, matrix, scheme, first, min(first + step, matrix.rows))
+    rows = tools.format.encode_codes(packed, scheme)
+    before = stored.shape[1] * first // matrix.rows if stored.axis == 1 else 0
+    if stored.axis == 0:
+        rows = rows.reshape(len(packed), -1)
+    held = []
+    for index in slot.elements:
+        line = index[0] - (first if stored.axis == 0 else 0)
+        at = (index[-1] - before) * width
+        held.append(int.from_bytes(rows[line, at : at + width].tobytes(), "little"))
+    return tuple(held)
+
+
+def _packed(tools: Tools, matrix: Matrix, scheme: Scheme, start: int, stop: int) -> Bytes:
+    """The codes of rows that are stored together, packed."""
+    with located(matrix, start):
+        raw = tools.reader.rows(matrix, start, stop)
+        return tools.backend.quantize(raw, matrix.dtype, scheme, tools.format.align).packed
 
 
 def _stored(tools: Tools, matrix: Matrix, row: int, column: int) -> Number:
     """The weight as it lies in the source file."""
     dtype = matrix.stored
     width = item_bytes(dtype)
-    offset = matrix.offset + (row * matrix.columns + column) * width
-    data = tools.reader.read(matrix.file, offset, width, "weight").tobytes()
+    offset = (row * matrix.columns + column) * width
+    if matrix.packed is None and matrix.part is None:
+        data = tools.reader.read(matrix.file, matrix.offset + offset, width, "weight").tobytes()
+    else:
+        data = tools.reader.bytes_of(matrix, offset, offset + width).tobytes()
     return Number(dtype, int.from_bytes(data, "little"), _value(data, dtype))
 
 

@@ -21,6 +21,7 @@ from qtquant_app.engine.holder import holder
 from qtquant_app.engine.pipeline import ordered
 from qtquant_app.engine.tensor_work import located
 from qtquant_app.engine.tools import Tools, open_tools
+from qtquant_app.quant.chunk import Fixed, QuantizedChunk, RowErrors, rows_of
 from qtquant_app.quant.kernels.view import Cells, view_cells
 
 if TYPE_CHECKING:
@@ -142,12 +143,44 @@ def _tasks(tools: Tools, work: _Work, rows: Positions, down: int) -> Iterator[Ca
 def _cells(tools: Tools, work: _Work, every_row: Positions, start: int, stop: int, down: int) -> tuple[int, int, Cells]:
     """(the first display position, how many, their cells)."""
     matrix, scheme, rows = work.matrix, work.scheme, every_row[start:stop]
-    raw = read_rows(tools, matrix, rows)
-    with located(matrix, rows):
-        chunk = tools.backend.quantize(raw, matrix.dtype, scheme, tools.format.align, work.known.fixed)
+    raw, chunk = quantized(tools, matrix, scheme, rows, work.known.fixed)
     view = work.window.view
     cells = view_cells(raw, matrix.dtype, chunk, scheme, view, work.columns, down, work.columns_per_cell)
     return start, len(rows), cells
+
+
+def quantized(
+    tools: Tools, matrix: Matrix, scheme: Scheme, rows: Positions, fixed: Fixed | None
+) -> tuple[NDArray[Any], QuantizedChunk]:
+    """The matrix rows `rows`, in their order, and what a run makes of them: rows that share scales are quantized together."""
+    if scheme.row_block == 1 or _whole_blocks(rows, scheme.row_block, matrix.rows):
+        raw = read_rows(tools, matrix, rows)
+        with located(matrix, rows):
+            return raw, tools.backend.quantize(raw, matrix.dtype, scheme, tools.format.align, fixed)
+    parts, raws, taken = [], [], []
+    for block in np.unique(rows // scheme.row_block).tolist():
+        first = block * scheme.row_block
+        raw = tools.reader.rows(matrix, first, min(first + scheme.row_block, matrix.rows))
+        with located(matrix, first):
+            chunk = tools.backend.quantize(raw, matrix.dtype, scheme, tools.format.align, fixed)
+        mine = np.flatnonzero(rows // scheme.row_block == block)
+        parts.append(rows_of(chunk, rows[mine] - first, scheme))
+        raws.append(raw[rows[mine] - first])
+        taken.append(mine)
+    order = np.argsort(np.concatenate(taken))
+    together = QuantizedChunk(
+        np.concatenate([part.packed for part in parts]),
+        np.concatenate([part.scale for part in parts]),
+        None,
+        RowErrors.concat([part.errors for part in parts]),
+    )
+    return np.concatenate(raws)[order], rows_of(together, order, scheme)
+
+
+def _whole_blocks(rows: Positions, block: int, all_rows: int) -> bool:
+    """Whether `rows` follow each other from the start of a block to the end of one."""
+    first, last = int(rows[0]), int(rows[-1]) + 1
+    return first % block == 0 and (last % block == 0 or last == all_rows) and bool((np.diff(rows) == 1).all())
 
 
 def read_rows(tools: Tools, matrix: Matrix, rows: Positions) -> NDArray[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -17,9 +16,10 @@ from qtquant_app.core.report import ErrorSums
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.core.view import Place
 from qtquant_app.engine.pipeline import ordered
-from qtquant_app.engine.tensor_work import extremes, fixed_for, located
+from qtquant_app.engine.shared_range import fixed_of
+from qtquant_app.engine.tensor_work import located
 from qtquant_app.engine.tools import Tools
-from qtquant_app.quant.chunk import Backend, QuantizedChunk, Raw, RowErrors, as_float32
+from qtquant_app.quant.chunk import Backend, QuantizedChunk, Raw, RowErrors, as_float32, rows_of
 
 T = TypeVar("T")
 
@@ -32,9 +32,7 @@ def chunks(
     `take` gets a chunk's weights, what became of them and its first row, in a thread of the pool; the weights are gone
     when it returns.
     """
-    fixed = None
-    if scheme.strategy == "tensor":
-        fixed = fixed_for(tools, tensor, scheme, (yield from extremes(tools, tensor)))
+    fixed = yield from fixed_of(tools, tensor, scheme)
 
     def work(start: int, stop: int) -> tuple[int, T]:
         raw = tools.reader.rows(tensor, start, stop)
@@ -43,7 +41,9 @@ def chunks(
         return tensor.row_bytes * (stop - start), take(raw, chunk, start)
 
     found = []
-    for nbytes, taken in ordered(tools.pool, tools.window, (partial(work, *span) for span in tools.spans(tensor))):
+    for nbytes, taken in ordered(
+        tools.pool, tools.window, (partial(work, *span) for span in tools.spans(tensor, scheme))
+    ):
         found.append(taken)
         yield ChunkDone(tensor.name, nbytes)
     return found
@@ -51,7 +51,7 @@ def chunks(
 
 def bytes_read(tensor: Matrix, scheme: Scheme) -> int:
     """Bytes that `chunks` reads: all of the tensor, and once before where one scale serves all of it."""
-    return tensor.nbytes * (2 if scheme.strategy == "tensor" else 1)
+    return tensor.nbytes * (2 if scheme.needs_extremes else 1)
 
 
 def whole_and_part(
@@ -99,17 +99,11 @@ def _part(
             errors.max_error[rows],
         )
     weights = as_float32(raw[rows, columns], dtype)
-    restored = backend.dequantize(_cut(chunk, rows, scheme), dtype, scheme, raw.shape[1])[:, columns]
+    restored = backend.dequantize(
+        rows_of(chunk, np.arange(rows.start, rows.stop), scheme), dtype, scheme, raw.shape[1]
+    )[:, columns]
     error = weights - restored  # in float32, as every pass over the weights takes it
     return RowErrors(_squares(error), _squares(weights), _squares(restored), np.abs(error).max(axis=1))
-
-
-def _cut(chunk: QuantizedChunk, rows: slice, scheme: Scheme) -> QuantizedChunk:
-    """The rows of a chunk as one of their own."""
-    if scheme.strategy == "tensor":
-        return replace(chunk, packed=chunk.packed[rows])
-    zero = None if chunk.zero is None else chunk.zero[rows]
-    return replace(chunk, packed=chunk.packed[rows], scale=chunk.scale[rows], zero=zero)
 
 
 def _squares(values: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -10,13 +10,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from qtquant_app.core.dtypes import ITEM_BITS
+from qtquant_app.core.checkpoint import TensorInfo
+from qtquant_app.core.dtypes import ITEM_BITS, QUANTIZABLE
 from qtquant_app.core.layouts import base
 from qtquant_app.core.plan import OutFile
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.layout import Decision, alike
 from qtquant_app.formats.base import Format
 from qtquant_app.quant.chunk import row_bytes
+from qtquant_app.quant.floats import is_float
 
 if TYPE_CHECKING:
     from qtquant_app.engine.cost import Cut
@@ -48,20 +50,31 @@ def _gathered(decision: Decision, format: Format, cut: Cut) -> int:
     """Parts of at least HELD_BYTES are put together from pieces, encoded and written."""
     tensor, scheme = decision.tensor, decision.scheme
     assert scheme is not None
-    scale, zero = _row_parameters(decision)
+    scale, zero = _row_parameters(decision, format)
     rows = cut.rows(tensor.nbytes // tensor.shape[0], format.row_step(scheme))
     whole = HELD_BYTES // max(1, scale + zero) + rows + format.rows_together(scheme)
-    return min(tensor.shape[0], whole) * (2 * scale + 6 * zero)
+    return min(tensor.shape[0], whole) * ((2 + _turned(tensor, scheme, format)) * scale + 6 * zero)
 
 
-def _row_parameters(decision: Decision) -> tuple[int, int]:
-    """Bytes of the scales of a row, and of its zero points as numbers."""
+def _turned(tensor: TensorInfo, scheme: Scheme, format: Format) -> bool:
+    """Whether the format makes an array of its own of the parameters: it turns them, or computes one of them."""
+    return any(part.axis or (part.role == "zero" and scheme.symmetric) for part in format.stored(tensor, scheme))
+
+
+def _row_parameters(decision: Decision, format: Format) -> tuple[int, int]:
+    """Bytes of the scales of a row, float offsets included, and of its zero points as numbers."""
     tensor, scheme = decision.tensor, decision.scheme
     assert scheme is not None
     if scheme.layout is not None:
         return 0, 0
     groups = 1 if scheme.strategy == "tensor" else scheme.groups(tensor.shape[1])
-    return groups * (ITEM_BITS[tensor.dtype] // 8), 0 if scheme.symmetric else groups
+    if is_float(scheme):
+        item = 1 if scheme.bits == 4 else ITEM_BITS[tensor.dtype] // 8
+        return max(1, groups * item // scheme.row_block), 0
+    floats = groups * (ITEM_BITS[tensor.dtype] // 8) * (1 + (scheme.offset == "float"))
+    stored = format.stored(tensor, scheme)
+    integers = any(part.role == "zero" and part.dtype not in QUANTIZABLE for part in stored)
+    return floats, groups if integers else 0
 
 
 def threads_peak(decisions: Iterable[Decision], format: Format, cut: Cut, verify: str) -> int:
@@ -79,13 +92,16 @@ def threads_peak(decisions: Iterable[Decision], format: Format, cut: Cut, verify
         rows = min(cut.rows(row, format.row_step(scheme)), tensor.shape[0])
         count = many * -(-tensor.shape[0] // rows)
         packed = packed_row(columns, scheme, format)
-        codes = next(part.nbytes for part in format.stored(tensor, scheme) if part.role == "codes") // tensor.shape[0]
-        copies = (scheme.activations == "int8") + (codes != packed)
-        scale, zero = _row_parameters(decision)
+        stored = next(part for part in format.stored(tensor, scheme) if part.role == "codes")
+        codes = stored.nbytes // tensor.shape[0]
+        turned = stored.axis == 1
+        copies = (scheme.activations == "int8") + (codes != packed or turned)
+        scale, zero = _row_parameters(decision, format)
         source[rows * row] += count
         made[rows * (packed + copies * codes)] += count
         together = rows + 2 * format.rows_together(scheme)
-        read[rows * (codes + packed * (scheme.activations == "int8") + scale) + 5 * together * zero] += count
+        decoded = packed if turned or scheme.activations == "int8" else 0
+        read[rows * (codes + decoded + (1 + turned) * scale) + 5 * together * zero] += count
         scratch = max(scratch, _scratch(scheme, columns))
         pieces = max(pieces, rows * (scale + zero + _ROW))
     threads = cut.threads
@@ -113,6 +129,9 @@ def _scratch(scheme: Scheme, columns: int) -> int:
     """Working memory of a kernel: weights, restored weights and codes of a tile, and a group's again to search."""
     if scheme.strategy == "tensor":
         return 9 * _TILE + 4 * columns
+    if is_float(scheme) and scheme.strategy != "channel":
+        searched = 0 if scheme.method == "rtn" else 4 * (scheme.group_size or 0)
+        return searched + 15 * _TILE + (4 * columns if scheme.strategy == "block" else 0)
     lifted = 0 if scheme.method == "rtn" else 4 * min(columns, scheme.group_size or columns)
     return lifted + (9 * columns if scheme.strategy == "channel" else 9 * _TILE)
 

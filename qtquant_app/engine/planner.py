@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from qtquant_app.core.checkpoint import Checkpoint, Kind, TensorInfo
+from qtquant_app.core.coverage import coverage_warnings
 from qtquant_app.core.errors import PlanError, RuleError
-from qtquant_app.core.plan import OutFile, Plan, PlanWarning, RulePlan, TensorPlan
+from qtquant_app.core.plan import OutFile, Plan, RulePlan, TensorPlan
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.containers import container_of
@@ -22,12 +23,10 @@ from qtquant_app.engine.finite import NonFiniteCounts, unlooked, without
 from qtquant_app.engine.garbage import uncollected
 from qtquant_app.engine.layout import Decision
 from qtquant_app.engine.packed.planned import check_readable, source_warnings
-from qtquant_app.engine.rules import Choice, adapted, choose, contradiction
+from qtquant_app.engine.rules import Choice, adapted, choose, contradiction, with_whole_stacks
 from qtquant_app.engine.speeds import Speeds, seconds_of
 from qtquant_app.formats import Format, find
 from qtquant_app.quant.methods import check as check_method
-
-LOW_COVERAGE_PERCENT = 90.0
 
 
 @uncollected()
@@ -58,6 +57,7 @@ def make_plan(
     choices = adapted(checkpoint, choose(checkpoint, recipe, format.takes), format)
     if recipe.nonfinite == "keep" and non_finite:
         choices = without(non_finite, checkpoint.tensors, choices)
+    checkpoint, choices = with_whole_stacks(checkpoint, choices, format)
     decisions = [Decision(tensor, c.scheme) for tensor, c in zip(checkpoint.tensors, choices, strict=True)]
     _check(decisions, choices, format, recipe)
     files = container.lay_out(decisions, format)
@@ -72,7 +72,7 @@ def make_plan(
         check_disk(Path(output), disk)
     warnings = (
         *format.warnings(checkpoint, tensors),
-        *_coverage_warnings(tensors),
+        *coverage_warnings(tensors),
         *source_warnings(checkpoint, tensors),
         *unlooked(recipe, non_finite),
     )
@@ -129,6 +129,8 @@ def _check_default(tensor: TensorInfo, scheme: Scheme, format: Format) -> None:
 
 def _mend(tensor: TensorInfo, scheme: Scheme) -> str:
     columns = tensor.shape[1]
+    if scheme.type == "float" and scheme.bits == 4:
+        return f"use --type float --bits 8, or ignore it with --ignore {tensor.module}"
     if scheme.group_size is not None and columns % scheme.group_size:
         fitting = [size for size in (256, 128, 64, 32, 16, 8) if columns % size == 0]
         sizes = " or ".join(f"--group-size {size}" for size in fitting[:2])
@@ -184,27 +186,6 @@ def _rule_plans(recipe: Recipe, tensors: Iterable[TensorPlan]) -> tuple[RulePlan
             counts[tensor.rule] += 1
             sizes[tensor.rule] += tensor.bytes
     return tuple(RulePlan(r.pattern, n, size) for r, n, size in zip(recipe.rules, counts, sizes, strict=True))
-
-
-def _coverage_warnings(tensors: Sequence[TensorPlan]) -> tuple[PlanWarning, ...]:
-    percent = linear_coverage(tensors)
-    if percent >= LOW_COVERAGE_PERCENT or not any(tensor.scheme for tensor in tensors):
-        return ()
-    text = f"only {percent:.1f}% of the parameters of linear layers and experts are quantized"
-    return (PlanWarning("low-coverage", text),)
-
-
-def linear_coverage(tensors: Iterable[TensorPlan]) -> float:
-    """Percent of the parameters in linear layers and experts that are quantized."""
-    total = quantized = 0
-    for tensor in tensors:
-        if tensor.kind in (Kind.LINEAR, Kind.EXPERT) and len(tensor.shape) > 1:
-            count = 1
-            for side in tensor.shape:
-                count *= side
-            total += count
-            quantized += count if tensor.action == "quantize" else 0
-    return 100 * quantized / total if total else 100.0
 
 
 def free_bytes(folder: Path) -> int | None:

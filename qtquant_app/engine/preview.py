@@ -20,8 +20,10 @@ from qtquant_app.engine.holder import holder
 from qtquant_app.engine.look import Picture, every, mean_of
 from qtquant_app.engine.pipeline import ordered
 from qtquant_app.engine.preview_work import Hot, Part, Weights, Work, extremes, hottest, parts
+from qtquant_app.engine.shared_range import shared_range
 from qtquant_app.engine.tensor_work import fixed_for
 from qtquant_app.engine.tools import open_tools
+from qtquant_app.quant import floats
 from qtquant_app.quant.chunk import RAW_TYPES, Fixed, RowErrors, as_float32, bits_of, relative
 from qtquant_app.quant.methods import check as check_method
 
@@ -53,7 +55,7 @@ class Preview:
     error_histogram: NDArray[np.int64]
     """How many |e| have each value of the upper bits of a float32; [1024], `quant.kernels.inspect.error_edges`."""
     levels: NDArray[np.float32]
-    """The values that codes stand for in a group of median scale, ascending; [2^bits]."""
+    """The values that codes stand for in a group of median scale, ascending; one for each code that stands for another."""
     picture: Picture
     """The whole matrix."""
     channel_square_error: NDArray[np.float64]
@@ -116,7 +118,10 @@ def preview(
     with open_tools(checkpoint, holder(matrix, scheme, format), resolve(device)) as tools:
         yield StageChanged("quantize")
         weights = _known_weights(known) if known else Weights.between((yield from extremes(tools, work)), bins)
-        fixed = fixed_for(tools, matrix, scheme, weights.range) if scheme.strategy == "tensor" else None
+        fixed = None
+        if scheme.needs_extremes:
+            between = yield from shared_range(tools, matrix, scheme, known={matrix.name: weights.range})
+            fixed = fixed_for(tools, matrix, scheme, between)
         done = []
         for part in ordered(tools.pool, tools.window, parts(tools, work, fixed, weights)):
             done.append(part)
@@ -150,7 +155,7 @@ def _assemble(work: Work, done: list[Part], weights: Weights, fixed: Fixed | Non
         histogram_edges=weights.edges,
         histogram_counts=counts,
         error_histogram=np.sum([part.error_counts for part in done], axis=0, dtype=np.int64),
-        levels=_levels(work, done),
+        levels=_levels(work, done, fixed),
         picture=_picture(work, done),
         channel_square_error=work.spread(errors.square_error),
         channel_relative_error=work.spread(relative(errors.square_error, errors.square_weight)),
@@ -181,12 +186,24 @@ def _picture(work: Work, done: list[Part]) -> Picture:
     )
 
 
-def _levels(work: Work, done: list[Part]) -> NDArray[np.float32]:
+def _levels(work: Work, done: list[Part], fixed: Fixed | None) -> NDArray[np.float32]:
     """What each code stands for in a group whose scale is the median; bits of numbers above zero are in their order."""
     scheme, dtype = work.scheme, work.matrix.dtype
+    if floats.is_float(scheme):
+        stored = np.concatenate([part.scale.reshape(-1) for part in done])
+        steps = np.sort(floats.steps(stored, dtype, scheme, None if fixed is None else fixed.whole))
+        with np.errstate(over="ignore"):
+            numbers: NDArray[np.float32] = floats.levels(floats.code_of(scheme)) * steps[steps.size // 2]
+        return numbers
     scales = np.concatenate([bits_of(part.scale).reshape(-1) for part in done])
     middle = np.partition(scales, scales.size // 2)[scales.size // 2 : scales.size // 2 + 1]
     shift = scheme.levels // 2
+    if scheme.offset == "float":
+        offsets = np.concatenate([part.zero.reshape(-1) for part in done if part.zero is not None])
+        at = int(np.argmax(scales == middle))
+        with np.errstate(over="ignore"):
+            step, low = as_float32(middle.view(RAW_TYPES[dtype]), dtype), as_float32(offsets[at : at + 1], dtype)
+            return (np.arange(scheme.levels, dtype=np.float32) * step + low).astype(np.float32)
     if not scheme.symmetric:
         zeros = np.concatenate([part.zero.reshape(-1) for part in done if part.zero is not None])
         shift = int(zeros[np.argmax(scales == middle)])

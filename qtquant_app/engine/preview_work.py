@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from math import lcm
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from qtquant_app.core.events import ChunkDone, Event
 from qtquant_app.core.matrix import Matrix
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.core.view import MAX_CELLS, View
-from qtquant_app.engine.look import Positions, cell_size, every, read_rows
+from qtquant_app.engine.look import Positions, cell_size, every, quantized, read_rows
 from qtquant_app.engine.pipeline import ordered
 from qtquant_app.engine.tensor_work import located
 from qtquant_app.engine.tools import Tools
@@ -67,7 +68,7 @@ class Work:
         group = min(scheme.group_size or cell_size(columns, _PROFILE_BLOCKS), columns)
         group *= cell_size(-(-columns // group), MAX_CELLS)
         looked_at = max(1, _SAMPLE // columns)
-        sampled = sample and looked_at < rows
+        sampled = sample and looked_at < rows and scheme.row_block == 1
         tall = cell_size(rows, min(looked_at, MAX_CELLS) if sampled else MAX_CELLS)
         chosen = np.minimum(every(rows)[::tall] + tall // 2, rows - 1) if sampled else every(rows)
         return cls(matrix, scheme, view, chosen, sampled, tall, cell_size(columns, MAX_CELLS), group)
@@ -78,8 +79,8 @@ class Work:
         if self.sampled:
             step = max(1, _SAMPLE_CHUNK // row_bytes)
         else:
-            limit = tools.cut.rows(row_bytes)
-            step = max(1, limit // self.rows_per_cell) * self.rows_per_cell
+            limit, whole = tools.cut.rows(row_bytes), lcm(self.rows_per_cell, self.scheme.row_block)
+            step = max(1, limit // whole) * whole
         return (self.rows[start : start + step] for start in range(0, len(self.rows), step))
 
     def spread(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -145,9 +146,7 @@ def parts(tools: Tools, work: Work, fixed: Fixed | None, weights: Weights) -> It
 
 def _part(tools: Tools, work: Work, fixed: Fixed | None, weights: Weights, rows: Positions) -> Part:
     matrix, scheme, dtype = work.matrix, work.scheme, work.matrix.dtype
-    raw = read_rows(tools, matrix, rows)
-    with located(matrix, rows):
-        chunk = tools.backend.quantize(raw, dtype, scheme, tools.format.align, fixed)
+    raw, chunk = quantized(tools, matrix, scheme, rows, fixed)
     counts = None
     if weights.counts is None:
         counts = histogram(raw, dtype, float(weights.edges[0]), float(weights.edges[-1]), len(weights.edges) - 1)

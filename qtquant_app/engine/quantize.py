@@ -13,6 +13,7 @@ from pathlib import Path
 from time import monotonic
 
 from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
+from qtquant_app.core.coverage import linear_coverage
 from qtquant_app.core.errors import QtQuantError, SourceError, WriteError
 from qtquant_app.core.events import (
     ChunkDone,
@@ -34,20 +35,21 @@ from qtquant_app.engine.claim import Claim, claimed
 from qtquant_app.engine.commit import Committer, sha256_of
 from qtquant_app.engine.containers import container_of
 from qtquant_app.engine.cost import Cut, fitting
+from qtquant_app.engine.experts.splitting import as_planned
 from qtquant_app.engine.faults import DISK_FULL
 from qtquant_app.engine.journal import Past
 from qtquant_app.engine.layout import Decision, by_source
 from qtquant_app.engine.memory import device_peak_bytes, give_back, peak_bytes, watch_device
 from qtquant_app.engine.output import RECORD, OutputFolder
 from qtquant_app.engine.pipeline import ordered
-from qtquant_app.engine.planner import linear_coverage
 from qtquant_app.engine.record import record_bytes
 from qtquant_app.engine.room import Room
 from qtquant_app.engine.shared_range import Range, shared_range
 from qtquant_app.engine.source import open_checkpoint
 from qtquant_app.engine.tensor_work import Gathering, Piece, Places, keep_pieces, quantize_pieces
 from qtquant_app.engine.tools import Tools, open_tools
-from qtquant_app.engine.verify import compare_with_source
+from qtquant_app.engine.undo import undo
+from qtquant_app.engine.verify import MismatchError, compare_with_source
 from qtquant_app.formats import Format, find
 
 
@@ -75,7 +77,7 @@ def _run(plan: Plan, options: RunOptions) -> Generator[Event, None, RunReport]:
     checkpoint = reopen(plan)
     with claimed(plan, checkpoint, options) as claim:
         state, out = _State(plan, checkpoint, claim.past), claim.out
-        claim.begin()
+        yield from claim.begin()
         _restore(state)
         committer = Committer(out, claim.journal)
         watch_device(plan.device)
@@ -89,7 +91,10 @@ def _run(plan: Plan, options: RunOptions) -> Generator[Event, None, RunReport]:
                 if options.verify != "none":
                     # Verification reads while the last files are still being hashed.
                     quick = options.verify == "quick"
-                    yield from compare_with_source(tools, out.partial, plan, state.errors, quick=quick)
+                    try:
+                        yield from compare_with_source(tools, out.partial, plan, state.errors, quick=quick)
+                    except MismatchError as error:
+                        raise (yield from undo(error, plan, committer, Room(output.parent))) from None
                 state.shortages = tools.shortages()
             yield from _written(state, out, committer, wait=True)
         finally:
@@ -124,7 +129,7 @@ def reopen(plan: Plan) -> Checkpoint:
         raise SourceError(
             f"{plan.label} has changed since it was planned", hint="make the plan again", code="source-changed"
         )
-    return checkpoint
+    return as_planned(checkpoint, (tensor.name for tensor in plan.tensors))
 
 
 def _quantize(
@@ -264,7 +269,11 @@ def _pieces(
 def _like(planned: Mapping[str, TensorPlan], scheme: Scheme, tensor: TensorInfo) -> bool:
     """Whether `tensor` gets codes as those of `scheme`."""
     other = planned[tensor.name].scheme
-    return other is not None and (other.type, other.bits, other.group_size) == (scheme.type, scheme.bits, scheme.group_size)
+    return other is not None and (other.type, other.bits, other.group_size) == (
+        scheme.type,
+        scheme.bits,
+        scheme.group_size,
+    )
 
 
 def _complete(state: _State, plan: TensorPlan, gathering: Gathering | None) -> Iterator[Event]:

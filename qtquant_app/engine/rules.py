@@ -13,6 +13,7 @@ from qtquant_app.core.patterns import matches
 from qtquant_app.core.recipe import Recipe, Rule
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.core.suggestions import nearest
+from qtquant_app.engine.experts.splitting import kept_whole, rejoined
 from qtquant_app.formats import Format
 from qtquant_app.quant.methods import check as check_method
 
@@ -74,6 +75,20 @@ def adapted(checkpoint: Checkpoint, choices: list[Choice], format: Format) -> li
     ]
 
 
+def with_whole_stacks(checkpoint: Checkpoint, choices: list[Choice], format: Format) -> tuple[Checkpoint, list[Choice]]:
+    """The checkpoint with those stacks of experts as they are stored of which nothing is quantized, and the choices for it.
+
+    Readers know a stack by its own name; the matrices in it have other names, and are told apart only to be quantized.
+    """
+    if not checkpoint.stacks or not format.keeps_stacks:
+        return checkpoint, choices
+    chosen = dict(zip((tensor.name for tensor in checkpoint.tensors), choices, strict=True))
+    whole = kept_whole(checkpoint, {name for name, choice in chosen.items() if choice.scheme is not None})
+    firsts = {stack.tensor.name: chosen[stack.name(0, 0)] for stack in checkpoint.stacks if stack.tensor.name in whole}
+    joined = rejoined(checkpoint, whole)
+    return joined, [chosen.get(tensor.name) or firsts[tensor.name] for tensor in joined.tensors]
+
+
 def _why(choice: Choice, scheme: Scheme | None) -> str:
     if scheme is None and choice.scheme is not None:
         return "the format holds floats"
@@ -124,8 +139,8 @@ def _undecided(tensor: TensorInfo) -> Choice:
 def _why_not(tensor: TensorInfo) -> str:
     if tensor.kind in WHY_KEPT and tensor.kind != Kind.HEAD:
         return WHY_KEPT[tensor.kind]
-    if tensor.kind == Kind.EXPERT and len(tensor.shape) == 3:
-        return "a fused stack of experts"
+    if tensor.kind == Kind.EXPERT and tensor.dtype in QUANTIZABLE:
+        return "experts that lie together in a way that is not known here"
     return f"{tensor.dtype} {list(tensor.shape)} is not a float matrix"
 
 
@@ -216,10 +231,21 @@ def _against(scheme: Scheme, tensors: Iterable[TensorInfo], format: Format) -> t
 
 def _near(scheme: Scheme, format: Format) -> Iterable[Scheme]:
     """Schemes with one part changed, and else with two; those that change least come first."""
+    if scheme.type == "float":
+        yield from (
+            replace(scheme, bits=8, strategy="channel", group_size=None, method=m) for m in (scheme.method, "rtn")
+        )
+        return
     sizes = sorted(GROUP_SIZES, key=lambda size: abs(size - (scheme.group_size or 128)))
     grouped = [replace(scheme, group_size=size) for size in sizes] if scheme.strategy == "group" else []
     channel = replace(scheme, strategy="channel", group_size=None)
     bits = sorted(format.bits, key=lambda bits: (abs(bits - scheme.bits), -bits))
     widths = [] if scheme.activations != "none" else [replace(scheme, bits=width) for width in bits]
-    yield from (*grouped, *widths, replace(scheme, symmetric=True), channel, replace(scheme, method="rtn"))
+    yield from (
+        *grouped,
+        *widths,
+        replace(scheme, symmetric=True, offset="integer"),
+        channel,
+        replace(scheme, method="rtn"),
+    )
     yield from (replace(other, group_size=size) for other in widths for size in sizes if other.strategy == "group")

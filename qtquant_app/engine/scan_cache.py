@@ -218,7 +218,9 @@ def file_of(cache: bool | Path) -> Path | None:
 def scheme_key(scheme: Scheme) -> bytes:
     """Eight bytes for what of a scheme decides its codes."""
     parts = (scheme.type, scheme.bits, scheme.strategy, scheme.group_size, scheme.symmetric, scheme.method)
-    return hashlib.sha256(repr(parts).encode()).digest()[:8]
+    named = parts if scheme.layout is None else (*parts, scheme.layout)
+    named = (*named, scheme.offset) if scheme.offset != "integer" else named
+    return hashlib.sha256(repr(named).encode()).digest()[:8]
 
 
 def content_key(content: bytes, dtype: str, shape: tuple[int, ...], backend: str) -> bytes:

@@ -106,7 +106,8 @@ def _tasks(
         else:
             wanted = _wanted(tools, subject, moments if subject.known is None else None)
             for matrix in subject.matrices():
-                for start, stop in tools.spans(matrix):
+                blocks = next((scheme for scheme in wanted.schemes if scheme.row_block > 1), None)
+                for start, stop in tools.spans(matrix, blocks):
                     yield partial(_measure, tools, subject, matrix, wanted, start, stop)
         yield partial(Step, subject, 0, last=True)
 
@@ -132,7 +133,7 @@ def _wanted(tools: Tools, subject: Subject, moments: Moments | None) -> _Wanted:
         return _Wanted((), {}, moments)
     fixed = {}
     for scheme in subject.missing:
-        if scheme.strategy == "tensor":
+        if scheme.needs_extremes:
             try:
                 fixed[scheme] = _fixed(tools, subject, scheme, moments)
             except SourceError as error:
@@ -142,7 +143,7 @@ def _wanted(tools: Tools, subject: Subject, moments: Moments | None) -> _Wanted:
 
 
 def _fixed(tools: Tools, subject: Subject, scheme: Scheme, moments: Moments | None) -> Fixed:
-    """The one scale and zero point of a whole tensor, from its extremes."""
+    """What serves a whole tensor, from its extremes: its own alone, also where a run looks at those of its mates as well."""
     if moments is not None:
         low, high = moments.low, moments.high
     elif subject.known is not None:

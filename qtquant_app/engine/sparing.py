@@ -64,12 +64,14 @@ class SparingBackend:
 
     def quantize(self, raw: Raw, dtype: str, scheme: Scheme, align: int, fixed: Fixed | None = None) -> QuantizedChunk:
         """As `Backend.quantize`."""
-        if scheme.strategy == "tensor" and fixed is None:
+        if scheme.needs_extremes and fixed is None:
             fixed = self.fix(*self.extremes(raw, dtype), dtype, scheme)
         given = fixed
         return _joined(
             self._each(
-                raw.shape, lambda backend, start, stop: backend.quantize(raw[start:stop], dtype, scheme, align, given)
+                raw.shape,
+                lambda backend, start, stop: backend.quantize(raw[start:stop], dtype, scheme, align, given),
+                scheme.row_block,
             ),
             scheme,
         )
@@ -89,7 +91,7 @@ class SparingBackend:
         def part(backend: Backend, start: int, stop: int) -> RowErrors:
             return backend.compare(raw[start:stop], dtype, _rows(chunk, scheme, start, stop), scheme)
 
-        return RowErrors.concat(self._each(raw.shape, part))
+        return RowErrors.concat(self._each(raw.shape, part, scheme.row_block))
 
     def dequantize(self, chunk: QuantizedChunk, dtype: str, scheme: Scheme, columns: int) -> NDArray[np.float32]:
         """As `Backend.dequantize`."""
@@ -97,19 +99,19 @@ class SparingBackend:
         def part(backend: Backend, start: int, stop: int) -> NDArray[np.float32]:
             return backend.dequantize(_rows(chunk, scheme, start, stop), dtype, scheme, columns)
 
-        parts = self._each((len(chunk.packed), columns), part)
+        parts = self._each((len(chunk.packed), columns), part, scheme.row_block)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _each(self, shape: tuple[int, ...], work: Callable[[Backend, int, int], T]) -> list[T]:
-        """`work` on as many rows of a chunk of weights of `shape` at once as fit."""
+    def _each(self, shape: tuple[int, ...], work: Callable[[Backend, int, int], T], step: int = 1) -> list[T]:
+        """`work` on as many rows of a chunk of weights of `shape` at once as fit, and a multiple of `step`."""
         rows, row, results = shape[0], 2 * shape[1], []
         pending = deque([(0, rows)])
         while pending:
             start, stop = pending.popleft()
-            most = max(1, (self._most or rows * row) // row)
+            most = max(step, (self._most or rows * row) // row // step * step)
             if stop - start > most:
                 pending.extendleft([(start + most, stop), (start, start + most)])
-            elif self._is_too_long(row):
+            elif self._is_too_long(row * step):
                 results.append(_located(work, self._spare, start, stop))
             else:
                 try:
@@ -120,7 +122,7 @@ class SparingBackend:
                         raise
                 # Only here is the error gone, and with it what its frames held on the device.
                 release_cached()
-                self._shorten(row, stop - start)
+                self._shorten(row, stop - start, step)
                 pending.appendleft((start, stop))
         return results
 
@@ -133,10 +135,10 @@ class SparingBackend:
             )
         return name in self.on_spare
 
-    def _shorten(self, row: int, rows: int) -> None:
+    def _shorten(self, row: int, rows: int, step: int) -> None:
         """`rows` rows of `row` bytes did not fit."""
         name = getattr(_at_work, "name", "")
-        if rows == 1:
+        if rows <= step:
             self._pass_on(name, f"{self.name} has no memory for a row of it")
             return
         with self._lock:
@@ -178,7 +180,8 @@ def _rows(chunk: QuantizedChunk, scheme: Scheme, start: int, stop: int) -> Quant
     if whole:
         return replace(chunk, packed=packed)
     zero = None if chunk.zero is None else chunk.zero[start:stop]
-    return replace(chunk, packed=packed, scale=chunk.scale[start:stop], zero=zero)
+    block = scheme.row_block if len(chunk.scale) != len(chunk.packed) else 1
+    return replace(chunk, packed=packed, scale=chunk.scale[start // block : -(-stop // block)], zero=zero)
 
 
 def _joined(parts: Sequence[QuantizedChunk], scheme: Scheme) -> QuantizedChunk:
@@ -191,4 +194,5 @@ def _joined(parts: Sequence[QuantizedChunk], scheme: Scheme) -> QuantizedChunk:
         np.concatenate([part.scale for part in shared]),
         np.concatenate(zeros) if zeros else None,
         RowErrors.concat([part.errors for part in parts]),
+        parts[0].whole,
     )

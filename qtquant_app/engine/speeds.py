@@ -84,7 +84,7 @@ def usual(dtype: str, scheme: Scheme | None, threads: int) -> tuple[float, float
         return _COPY / threads, _COPY / threads
     narrow = 0.5 if dtype == "F32" else 1.0
     tries = len(find(scheme.method).factors) - 1
-    passes = _PASS * (1.5 if scheme.strategy == "tensor" else 1) + tries * _FACTOR
+    passes = _PASS * (1.5 if scheme.needs_extremes or scheme.strategy == "block" else 1) + tries * _FACTOR
     return narrow * passes / threads, narrow * _COMPARE / threads
 
 

@@ -51,7 +51,7 @@ class Piece:
     bytes: int
     last: bool
     scale: NDArray[Any] | None = None
-    zero: Bytes | None = None
+    zero: NDArray[Any] | None = None
     errors: RowErrors | None = None
     whole: NDArray[np.float32] | None = None
 
@@ -219,7 +219,7 @@ class Gathering:
         self._scheme = scheme
         self._places = places
         self._scales: list[NDArray[Any]] = []
-        self._zeros: list[Bytes] = []
+        self._zeros: list[NDArray[Any]] = []
         self._whole: NDArray[np.float32] | None = None
         self._errors = ErrorTotals(tensor.shape[1])
         self._rows = 0

@@ -64,20 +64,24 @@ def warming(work: Iterable[tuple[str, Scheme]], *, verify: bool) -> Warming:
 
 def _kernels(work: Iterable[tuple[str, Scheme]], verify: bool) -> list[tuple[Any, int, Price]]:
     """Each kernel that `work` needs, the bits of the weights it is for (0 where they make no difference), and its price."""
-    from qtquant_app.quant.kernels import fused, packing
+    from qtquant_app.quant.floats import is_float
+    from qtquant_app.quant.kernels import floats_rows, fused, offsets_rows, packing
 
     needed: dict[tuple[str, int], tuple[Any, int, Price]] = {}
     for dtype, scheme in work:
         bits = ITEM_BITS[dtype]
-        found: list[tuple[Any, int, Price]] = [(fused.quantize_rows, bits, _QUANTIZE)]
+        passes = floats_rows if is_float(scheme) else offsets_rows if scheme.offset == "float" else fused
+        found: list[tuple[Any, int, Price]] = [(passes.quantize_rows, bits, _QUANTIZE)]
         if verify:
-            found.append((fused.compare_rows, bits, _COMPARE))
-        if scheme.strategy == "tensor":
+            found.append((passes.compare_rows, bits, _COMPARE))
+        if scheme.strategy == "block":
+            found.append((floats_rows.block_scales, bits, _EXTREMES))
+        if scheme.needs_extremes:
             found.append((fused.extremes_rows, bits, _EXTREMES))
         elif not scheme.symmetric:
             found.append((packing.pack_rows, 0, _PACKING))
             found += [(packing.unpack_rows, 0, _PACKING)] * verify
-        needed |= {(kernel.__name__, width): (kernel, width, price) for kernel, width, price in found}
+        needed |= {(f"{kernel.__module__}.{kernel.__name__}", width): (kernel, width, price) for kernel, width, price in found}
     return list(needed.values())
 
 

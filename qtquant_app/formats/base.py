@@ -18,6 +18,7 @@ from qtquant_app.core.placement import Placement, Slot
 from qtquant_app.core.plan import PlanWarning, Role, TensorPlan
 from qtquant_app.core.runtimes import warned
 from qtquant_app.core.scheme import Scheme
+from qtquant_app.core.stacks import only_stacked
 
 Bytes = NDArray[np.uint8]
 
@@ -48,12 +49,12 @@ class Parameters:
     """The small part of a quantized weight: what each group of codes is multiplied and shifted by.
 
     `scale` is [rows, groups] in the stored dtype ([1, 1] for a whole tensor), bfloat16 as its bits in uint16.
-    `zero` is uint8 of the same shape, or None where the scheme is symmetric. `whole` is what all scales are divided by, float32
-    [1, 1], where there is such a number.
+    `zero` is uint8 of the same shape, float offsets in the dtype of `scale`, or None where the scheme is symmetric.
+    `whole` is what all scales are divided by, float32 [1, 1], where there is such a number.
     """
 
     scale: NDArray[Any]
-    zero: Bytes | None
+    zero: NDArray[Any] | None
     whole: NDArray[np.float32] | None = None
 
 
@@ -75,12 +76,16 @@ class Format(ABC):
     readers: ClassVar[tuple[str, ...]] = ()
     codes: ClassVar[tuple[str, ...]] = ("int",)
     """The kinds of codes it holds: "int", "float", and "layout" for named block layouts."""
+    float_offsets: ClassVar[bool] = False
+    """Whether it holds schemes whose `offset` is a float."""
     container: ClassVar[str] = "safetensors"
     """How its files are laid out: see `engine.containers`."""
     takes: ClassVar[frozenset[Kind]] = frozenset({Kind.LINEAR, Kind.EXPERT, Kind.HEAD})
     """The kinds of tensors that a rule may give a scheme."""
     may_keep_all: ClassVar[bool] = False
     """Whether a result in which nothing is quantized makes sense."""
+    keeps_stacks: ClassVar[bool] = True
+    """Whether a stack of experts of which nothing is quantized is stored as it is in the source, under its own name."""
     align: ClassVar[int] = 4
     layout_version: ClassVar[int] = 1
     """Raise it with any change of what is written for the same codes, scales and zero points: a run that an older QtQuant left
@@ -107,6 +112,8 @@ class Format(ABC):
         """Why this layout cannot hold `tensor` under `scheme`, as the end of a sentence; empty where it can."""
         if scheme.layout is not None and "layout" not in self.codes:
             return f"{scheme.layout} is a block of GGUF files, and the {self.name} format has none"
+        if scheme.offset == "float" and not self.float_offsets:
+            return f"the {self.name} format has whole zero points, not float offsets"
         if scheme.layout is None and scheme.type not in self.codes:
             kind = "floating-point" if scheme.type == "float" else "plain integer"
             return f"the {self.name} format holds no {kind} codes"
@@ -199,14 +206,14 @@ class Format(ABC):
 
     def warnings(self, checkpoint: Checkpoint, tensors: Sequence[TensorPlan]) -> tuple[PlanWarning, ...]:
         """What readers of this format will trip over, whichever of them it is for."""
-        looked, apart = looked_at(tensors), self.taken_apart(checkpoint, tensors)
+        looked, apart, stacked = looked_at(tensors), self.taken_apart(checkpoint, tensors), only_stacked(checkpoint)
         facts: dict[Sharing, list[Facts]] = {}
         kinds: dict[Sharing, list[Facts]] = {}
         found = []
         for runtime, trap in warned(self.name):
             sharing = runtime.sharing()
             if sharing not in facts:
-                facts[sharing] = facts_of(looked, sharing, apart)
+                facts[sharing] = facts_of(looked, sharing, apart, stacked)
                 kinds[sharing] = list({id(known): known for known in facts[sharing]}.values())
             if any(map(trap.springs, kinds[sharing])):
                 caught = trap.caught(looked, facts[sharing])
@@ -233,8 +240,11 @@ class Format(ABC):
 
 def registry() -> dict[str, Format]:
     """Every format there is, by name."""
+    import qtquant_app.formats.awq
     import qtquant_app.formats.compressed_tensors
     import qtquant_app.formats.gguf.format
+    import qtquant_app.formats.gptq
+    import qtquant_app.formats.mlx
     import qtquant_app.formats.qtquant
     import qtquant_app.formats.safetensors  # noqa: F401
 
@@ -269,12 +279,14 @@ def whole_slot(tensor: str, dtype: str, index: tuple[int, ...], less: int = 0) -
     return Slot(tensor, dtype, (index,), tuple((0, bit) for bit in range(ITEM_BITS[dtype])), less)
 
 
-def dense_slot(tensor: str, dtype: str, number: int, bits: int, index: Callable[[int], tuple[int, ...]]) -> Slot:
+def dense_slot(
+    tensor: str, dtype: str, number: int, bits: int, index: Callable[[int], tuple[int, ...]], less: int = 0
+) -> Slot:
     """The place of a number in a dense little-endian stream of `bits` bits each; `index` is that of a stream's element."""
     places = [divmod(number * bits + bit, ITEM_BITS[dtype]) for bit in range(bits)]
     first = places[0][0]
     elements = tuple(index(element) for element in range(first, places[-1][0] + 1))
-    return Slot(tensor, dtype, elements, tuple((element - first, bit) for element, bit in places))
+    return Slot(tensor, dtype, elements, tuple((element - first, bit) for element, bit in places), less)
 
 
 def raw_dtype(dtype: str) -> np.dtype[Any]:

@@ -1,4 +1,5 @@
-"""compressed-tensors: `pack-quantized` (weights of 2 to 8 bits) and `int-quantized` (8-bit weights and activations).
+"""compressed-tensors: `pack-quantized` (weights of 2 to 8 bits), `int-quantized` (8-bit weights and activations), and the layouts
+of `compressed_tensors_floats`.
 
 Layout as compressed-tensors 0.20 writes it (compressors/pack_quantized, compressors/naive_quantized); 3, 5, 6 and 7 bits
 are dense since 0.18.
@@ -19,6 +20,7 @@ from qtquant_app.core.checkpoint import Checkpoint, Kind, TensorInfo
 from qtquant_app.core.placement import Placement, Slot
 from qtquant_app.core.plan import Role, TensorPlan
 from qtquant_app.core.scheme import Scheme
+from qtquant_app.formats import compressed_tensors_floats as floats
 from qtquant_app.formats.base import (
     Bytes,
     Format,
@@ -32,6 +34,7 @@ from qtquant_app.formats.base import (
     whole_slot,
 )
 from qtquant_app.formats.reader_names import ReaderNames, reader_names
+from qtquant_app.quant.floats import is_float
 from qtquant_app.quant.kernels.packing import pack, unpack
 
 LAYOUT_VERSION = "0.20.0"
@@ -48,18 +51,23 @@ _USUAL = re.compile(r"model\.layers\.\d+\.(self_attn|mlp)\.[\w.]+")
 class CompressedTensors(Format):
     name = "compressed-tensors"
     title = "compressed-tensors"
-    description = "what vLLM and transformers load as it is: packed integers, or int8 weights and activations"
+    description = (
+        "what vLLM and transformers load as it is: packed integers, int8 weights and activations, FP8, NVFP4, MXFP4"
+    )
     bits = (2, 3, 4, 5, 6, 7, 8)
+    codes = ("int", "float")
     readers = ("vLLM", "transformers with compressed-tensors>=0.18")
     align = 4
 
     def refuses(self, tensor: TensorInfo, scheme: Scheme) -> str:
         columns = tensor.shape[1]
-        if scheme.group_size is not None and columns % scheme.group_size:
+        if scheme.strategy == "group" and scheme.group_size is not None and columns % scheme.group_size:
             return f"group size {scheme.group_size} does not divide its {columns} columns"
         return super().refuses(tensor, scheme)
 
     def stored(self, tensor: TensorInfo, scheme: Scheme) -> tuple[Stored, ...]:
+        if is_float(scheme):
+            return floats.stored(tensor, scheme)
         module = tensor.module
         parts = _parts(tensor.dtype, tensor.shape, scale_shape(tensor, scheme), scheme)
         return tuple([Stored(f"{module}.{name}", dtype, shape, role) for name, dtype, shape, role in parts])
@@ -71,6 +79,8 @@ class CompressedTensors(Format):
         return rows ^ np.uint8(0x80) if scheme.activations == "int8" else rows
 
     def encode_parameters(self, tensor: TensorInfo, scheme: Scheme, parameters: Parameters) -> dict[Role, Bytes]:
+        if is_float(scheme):
+            return floats.encode_parameters(parameters)
         encoded: dict[Role, Bytes] = {"scale": as_bytes(parameters.scale)}
         if scheme.activations == "int8":
             return encoded
@@ -84,6 +94,8 @@ class CompressedTensors(Format):
         return 1 if scheme.symmetric or scheme.strategy == "tensor" else _WORD_BITS // gcd(_WORD_BITS, scheme.bits)
 
     def decode_parameters(self, tensor: TensorInfo, scheme: Scheme, stored: Mapping[Role, Bytes]) -> Parameters:
+        if is_float(scheme):
+            return floats.decode_parameters(tensor, scheme, stored)
         if "shape" in stored and tuple(stored["shape"].view("<i8").tolist()) != tensor.shape:
             raise ValueError(f"weight_shape says {stored['shape'].view('<i8').tolist()}, not {list(tensor.shape)}")
         rows, groups = (1, 1) if scheme.strategy == "tensor" else scale_shape(tensor, scheme)
@@ -92,6 +104,8 @@ class CompressedTensors(Format):
         return Parameters(scale, zero)
 
     def place(self, tensor: TensorInfo, scheme: Scheme, row: int, column: int) -> Placement:
+        if is_float(scheme):
+            return floats.place(tensor, scheme, row, column)
         stored = {part.role: part for part in self.stored(tensor, scheme)}
         codes, scale, zero = stored["codes"], stored["scale"], stored.get("zero")
         index = scale_index(scheme, row, column)
@@ -119,7 +133,7 @@ class CompressedTensors(Format):
             "quantization_status": "compressed",
             "version": LAYOUT_VERSION,
             "config_groups": groups,
-            "ignore": _ignored(tensors, names),
+            "ignore": [*_ignored(tensors, names), *_in_stacks(checkpoint, tensors)],
             "kv_cache_scheme": None,
             "global_compression_ratio": None,
             "transform_config": {},
@@ -127,6 +141,13 @@ class CompressedTensors(Format):
 
     def taken_apart(self, checkpoint: Checkpoint, tensors: Sequence[TensorPlan]) -> frozenset[str]:
         return _names(checkpoint, tensors).converted
+
+
+def _in_stacks(checkpoint: Checkpoint, tensors: Sequence[TensorPlan]) -> list[str]:
+    """The experts of stacks that stay whole, by the names that readers ask for who take stacks apart."""
+    whole = {tensor.name for tensor in tensors if len(tensor.shape) == 3} if checkpoint.stacks else set()
+    stacks = [stack for stack in checkpoint.stacks if stack.tensor.name in whole]
+    return [name.removesuffix(".weight") for stack in stacks for name in stack.names()]
 
 
 _Part = tuple[str, str, tuple[int, ...], Role]
@@ -179,6 +200,8 @@ def _decode_zero(stored: Bytes, rows: int, groups: int, scheme: Scheme) -> Bytes
 
 
 def _group(scheme: Scheme, targets: list[str]) -> dict[str, Any]:
+    if is_float(scheme):
+        return {"targets": targets, "output_activations": None, **floats.group_config(scheme)}
     weights: dict[str, Any] = {
         "num_bits": scheme.bits,
         "type": "int",

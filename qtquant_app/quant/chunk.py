@@ -14,8 +14,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from qtquant_app.core.layouts import LAYOUTS, Layout
 from qtquant_app.core.report import ErrorSums
 from qtquant_app.core.scheme import Scheme
+from qtquant_app.quant import floats
 
 Raw = NDArray[Any]
 """A float matrix as its dtype's array type: float32, float16, or uint16 for the bits of bfloat16."""
@@ -110,20 +112,26 @@ class QuantizedChunk:
     """One chunk of rows, quantized: codes as bytes, the parameters that give them meaning, and what it cost."""
 
     packed: NDArray[np.uint8]
-    """Each row's codes as a dense little-endian bit stream, [rows, row_bytes]; bits past the last code are zero."""
+    """Each row's codes as a dense little-endian bit stream, [rows, row_bytes]; bits past the last code are zero. Or the blocks of a
+    layout, which hold their scales: `scale` is then empty, [rows, 0], and `zero` None."""
     scale: Raw
-    """Scales in the weight's own dtype, [rows, groups]; [1, 1] where one scale serves the whole tensor."""
-    zero: NDArray[np.uint8] | None
-    """Zero points, shaped as `scale`; None where symmetric (each is then 2^(bits-1))."""
+    """Scales in the weight's own dtype, [rows, groups]; [1, 1] where one scale serves the whole tensor. Square blocks have a row of
+    scales for each `row_block` rows; those of NVFP4 and MXFP4 are uint8 codes of E4M3 and E8M0."""
+    zero: NDArray[Any] | None
+    """Zero points uint8, or float offsets as raw as `scale`; shaped as that. None where symmetric (each is then 2^(bits-1))."""
     errors: RowErrors
+    whole: NDArray[np.float32] | None = None
+    """What all scales are divided by, float32 [1, 1]; NVFP4 alone has it."""
 
 
 @dataclass(frozen=True)
 class Fixed:
-    """Parameters found beforehand, for the strategy "tensor": scale raw [1, 1], zero point [1, 1] or None."""
+    """Parameters found beforehand, for a scheme that `needs_extremes`: scale raw [1, 1], zero point [1, 1] or None; and NVFP4's
+    divisor, float32 [1, 1], beside whose scales `scale` means nothing."""
 
     scale: Raw
     zero: NDArray[np.uint8] | None
+    whole: NDArray[np.float32] | None = None
 
 
 class Backend(Protocol):
@@ -131,10 +139,21 @@ class Backend(Protocol):
 
     name: str
 
-    def quantize(self, raw: Raw, dtype: str, scheme: Scheme, align: int, fixed: Fixed | None = None) -> QuantizedChunk:
-        """Quantizes raw [rows, cols]; a row's bytes are padded with zeros to a multiple of `align`.
+    def quantize(
+        self,
+        raw: Raw,
+        dtype: str,
+        scheme: Scheme,
+        align: int,
+        fixed: Fixed | None = None,
+        importance: NDArray[np.float32] | None = None,
+    ) -> QuantizedChunk:
+        """Quantizes raw [rows, cols]; a row's bytes are padded with zeros to a multiple of `align`; blocks never are.
 
-        With the strategy "tensor" the parameters are `fixed`, or come from this chunk where that is None.
+        Under a layout, squared errors weigh as much as the `importance` [cols] of their column, where one is given.
+
+        Where a scheme `needs_extremes`, what comes of them is `fixed`, or comes from this chunk where that is None. Under square
+        blocks a chunk begins where a block does.
         Raises NonFinite and ScaleOverflow.
         """
 
@@ -160,12 +179,22 @@ def refuse_infinite(backend: Backend, chunk: QuantizedChunk, dtype: str, scheme:
     stands for more than the largest weight. Looks closely only at rows whose sum of squares leaves room for one."""
     limit = _BEYOND[dtype]
     for row in np.flatnonzero(chunk.errors.square_dequantized >= limit * limit).tolist():
-        shared = len(chunk.scale) == 1
-        scale = chunk.scale if shared else chunk.scale[row : row + 1]
-        zero = chunk.zero if shared or chunk.zero is None else chunk.zero[row : row + 1]
-        one = QuantizedChunk(chunk.packed[row : row + 1], scale, zero, RowErrors.concat([]))
+        one = rows_of(chunk, np.array([row]), scheme)
         if float(np.abs(backend.dequantize(one, dtype, scheme, columns)).max()) >= limit:
             raise RestoredOverflow(row)
+
+
+def rows_of(chunk: QuantizedChunk, rows: NDArray[Any], scheme: Scheme) -> QuantizedChunk:
+    """Some rows of a chunk, in the order given, as a chunk of their own; each brings its scales with it."""
+    scale, zero = chunk.scale, chunk.zero
+    if scheme.strategy != "tensor":
+        block = scheme.row_block if len(scale) != len(chunk.packed) else 1
+        scale, zero = scale[rows // block], None if zero is None else zero[rows]
+    known = chunk.errors
+    if len(known.max_error):
+        sums = known.square_error[rows], known.square_weight[rows], known.square_dequantized[rows]
+        known = RowErrors(*sums, known.max_error[rows])
+    return QuantizedChunk(chunk.packed[rows], scale, zero, known, chunk.whole)
 
 
 def row_bytes(columns: int, bits: int, align: int) -> int:
@@ -193,14 +222,43 @@ def checked_chunk(
     rows, width = chunk.packed.shape
     if rows != (rows if expected_rows is None else expected_rows):
         raise ValueError(f"{rows} quantized rows are compared with {expected_rows}")
+    if scheme.layout is not None:
+        _check_blocks(chunk, scheme.layout, columns)
+        return chunk
     if width < row_bytes(columns, scheme.bits, 1):
         raise ValueError(f"{width} bytes a row do not hold {columns} codes of {scheme.bits} bits")
+    if floats.is_float(scheme):
+        floats.check_scales(chunk, dtype, scheme, columns)
+        return chunk
     shape = (1, 1) if scheme.strategy == "tensor" else (rows, scheme.groups(columns))
     if chunk.scale.shape != shape or chunk.scale.dtype != RAW_TYPES[dtype]:
         raise ValueError(f"scales are {chunk.scale.dtype} {chunk.scale.shape}, not {dtype} {shape}")
     if (chunk.zero is None) != scheme.symmetric or (chunk.zero is not None and chunk.zero.shape != shape):
         raise ValueError(f"zero points do not go with {scheme.label} and {shape} groups")
+    if chunk.zero is not None and chunk.zero.dtype != (RAW_TYPES[dtype] if scheme.offset == "float" else np.uint8):
+        raise ValueError(f"zero points of {chunk.zero.dtype} do not go with {scheme.label}")
     return chunk
+
+
+def _check_blocks(chunk: QuantizedChunk, layout: str, columns: int) -> None:
+    rows, width = chunk.packed.shape
+    whole = layout_named(layout).row_bytes(columns)
+    if width != whole or chunk.packed.dtype != np.uint8:
+        raise ValueError(f"{columns} columns are {whole} bytes of {layout}, not {width} of {chunk.packed.dtype}")
+    if chunk.scale.shape != (rows, 0) or chunk.zero is not None:
+        raise ValueError(f"{layout} keeps its scales in its blocks, and others were given")
+
+
+def layout_named(name: str) -> Layout:
+    """The block type `name`; raises ValueError for a mixture, which is one type for each tensor."""
+    if name not in LAYOUTS:
+        raise ValueError(f"{name} is no type of blocks")
+    return LAYOUTS[name]
+
+
+def of_blocks(packed: NDArray[np.uint8], dtype: str, errors: RowErrors) -> QuantizedChunk:
+    """Rows of blocks as a chunk: their scales are within."""
+    return QuantizedChunk(packed, np.empty((len(packed), 0), RAW_TYPES[dtype]), None, errors)
 
 
 def bits_of(raw: Raw) -> NDArray[Any]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qtquant_app.core.matrix import WORKED
-from qtquant_app.quant.chunk import Raw
+
+if TYPE_CHECKING:
+    from qtquant_app.quant.chunk import Raw
 
 _PLAIN = {"F64": "<f8", "I16": "<i2", "U16": "<u2", "I32": "<i4", "U32": "<u4", "I64": "<i8", "U64": "<u8"}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -11,8 +11,9 @@ from torch import Tensor
 
 from qtquant_app.core.errors import DeviceError
 from qtquant_app.core.scheme import Scheme
-from qtquant_app.quant import methods
+from qtquant_app.quant import float_torch, methods, offset_torch
 from qtquant_app.quant.affine import DTYPES, encode, grouped, parameters, restore, ungrouped
+from qtquant_app.quant.blocks import codec
 from qtquant_app.quant.chunk import (
     RAW_TYPES,
     Fixed,
@@ -23,7 +24,9 @@ from qtquant_app.quant.chunk import (
     checked,
     checked_chunk,
     first_non_finite,
+    of_blocks,
 )
+from qtquant_app.quant.floats import is_float
 from qtquant_app.quant.packing import pack_bits, unpack_bits
 from qtquant_app.quant.search import best_parameters
 
@@ -42,10 +45,27 @@ class TorchBackend:
                 "mps has no 64-bit floating point, which exact results need", hint="use --device cpu", code="no-float64"
             )
 
-    def quantize(self, raw: Raw, dtype: str, scheme: Scheme, align: int, fixed: Fixed | None = None) -> QuantizedChunk:
+    def quantize(
+        self,
+        raw: Raw,
+        dtype: str,
+        scheme: Scheme,
+        align: int,
+        fixed: Fixed | None = None,
+        importance: NDArray[np.float32] | None = None,
+    ) -> QuantizedChunk:
         """As `Backend.quantize`."""
         method = methods.check(scheme)
         values = self._finite(raw, dtype)
+        if scheme.layout is not None:
+            blocks = codec.quantize_raw(values, raw, dtype, scheme, importance)
+            return of_blocks(
+                blocks.cpu().numpy(), dtype, _errors(values, codec.dequantize(blocks, scheme.layout, raw.shape[1]))
+            )
+        if is_float(scheme):
+            return self._quantize_float(raw, values, dtype, scheme, align, fixed)
+        if scheme.offset == "float":
+            return self._quantize_offset(values, dtype, scheme, align)
         parts = grouped(values, _group(scheme, raw.shape[1]))
         if scheme.strategy == "tensor":
             fixed = fixed or self.fix(*self.extremes(raw, dtype), dtype, scheme)
@@ -66,6 +86,9 @@ class TorchBackend:
 
     def fix(self, lo: float, hi: float, dtype: str, scheme: Scheme) -> Fixed:
         """As `Backend.fix`."""
+        if is_float(scheme):
+            scale, fixed = float_torch.fix(lo, hi, dtype, scheme)
+            return Fixed(_raw(scale, dtype), None) if scale is not None else cast(Fixed, fixed)
         low, high = (torch.tensor([[end]], dtype=torch.float32) for end in (lo, hi))
         scale, zero = parameters(low, high, 1.0, scheme.bits, scheme.symmetric, DTYPES[dtype])
         _refuse_overflow(scale)
@@ -97,8 +120,49 @@ class TorchBackend:
     def _restored(self, chunk: QuantizedChunk, dtype: str, scheme: Scheme, columns: int) -> Tensor:
         checked_chunk(chunk, dtype, scheme, columns)
         packed = torch.from_numpy(np.array(chunk.packed)).to(self.device)
+        if scheme.layout is not None:
+            return codec.dequantize(packed, scheme.layout, columns)
+        if is_float(scheme):
+            codes = unpack_bits(packed, scheme.bits, columns)
+            return float_torch.dequantize(codes, self._stored(chunk.scale, dtype), scheme, self._divisor(chunk.whole))
         codes = grouped(unpack_bits(packed, scheme.bits, columns), _group(scheme, columns))
+        if scheme.offset == "float" and chunk.zero is not None:
+            shift = self._tensor(chunk.zero, dtype)
+            return ungrouped(offset_torch.restore(codes, self._tensor(chunk.scale, dtype), shift), columns)
         return ungrouped(restore(codes, *self._given(chunk.scale, chunk.zero, dtype, scheme)), columns)
+
+    def _quantize_offset(self, values: Tensor, dtype: str, scheme: Scheme, align: int) -> QuantizedChunk:
+        columns, size = values.shape[1], _group(scheme, values.shape[1])
+        parts, factors = grouped(values, size), methods.check(scheme).factors
+        counts = torch.clamp(columns - torch.arange(parts.shape[1], device=self.device) * size, max=size)
+        scale, offset = offset_torch.best_parameters(parts, counts, factors, scheme.bits, DTYPES[dtype])
+        _refuse_overflow(scale)
+        _refuse_overflow(offset)
+        codes = offset_torch.encode(parts, scale, offset, scheme.bits)
+        restored = ungrouped(offset_torch.restore(codes, scale, offset), columns)
+        packed = pack_bits(ungrouped(codes, columns), scheme.bits, align).cpu().numpy()
+        return QuantizedChunk(packed, _raw(scale, dtype), _raw(offset, dtype), _errors(values, restored))
+
+    def _quantize_float(
+        self, raw: Raw, values: Tensor, dtype: str, scheme: Scheme, align: int, fixed: Fixed | None
+    ) -> QuantizedChunk:
+        if scheme.needs_extremes and fixed is None:
+            fixed = self.fix(*self.extremes(raw, dtype), dtype, scheme)
+        given = self._stored(fixed.scale, dtype) if fixed is not None else None
+        whole = None if fixed is None else fixed.whole
+        codes, scale, restored = float_torch.quantize(values, dtype, scheme, given, self._divisor(whole))
+        packed = pack_bits(codes, scheme.bits, align).cpu().numpy()
+        stored = scale.cpu().numpy() if scale.dtype == torch.uint8 else _raw(scale, dtype)
+        return QuantizedChunk(packed, stored, None, _errors(values, restored), whole)
+
+    def _stored(self, scale: Raw, dtype: str) -> Tensor:
+        """Stored scales on the device: of `dtype`, or codes of one byte."""
+        if scale.dtype == np.uint8:
+            return torch.from_numpy(np.array(scale)).to(self.device)
+        return self._tensor(scale, dtype)
+
+    def _divisor(self, whole: NDArray[np.float32] | None) -> Tensor:
+        return torch.ones((), device=self.device) if whole is None else torch.from_numpy(whole[0]).to(self.device)
 
     def _given(self, scale: Raw, zero: NDArray[Any] | None, dtype: str, scheme: Scheme) -> tuple[Tensor, Tensor]:
         stored = self._tensor(scale, dtype)

@@ -75,6 +75,8 @@ def assert_alike(
 def decoded(stored: dict[str, torch.Tensor], name: str, scheme: Scheme, columns: int) -> torch.Tensor:
     """The float32 weight [rows, columns] that `stored` holds for `name`: (code - zero) * scale."""
     module = name.removesuffix(".weight")
+    if scheme.type == "float":
+        return _decoded_float(stored, module, scheme, columns)
     if f"{module}.weight" in stored:
         difference = stored[f"{module}.weight"].numpy().astype(np.float32)
     else:
@@ -82,6 +84,25 @@ def decoded(stored: dict[str, torch.Tensor], name: str, scheme: Scheme, columns:
         difference = codes_of(packed, scheme.bits, columns).astype(np.float32) - _zeros(stored, module, scheme, columns)
     scale = _spread(stored[f"{module}.weight_scale"].float().numpy(), difference.shape[0], columns, scheme)
     return torch.from_numpy(difference * scale)
+
+
+_E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6], np.float32)
+
+
+def _decoded_float(stored: dict[str, torch.Tensor], module: str, scheme: Scheme, columns: int) -> torch.Tensor:
+    """FP8, NVFP4 and MXFP4: code * scale, NVFP4's scale divided by that of the tensor, MXFP4's a power of two."""
+    if scheme.bits == 8:
+        values = stored[f"{module}.weight"].float().numpy()
+    else:
+        codes = codes_of(stored[f"{module}.weight_packed"].numpy(), 4, columns)
+        values = np.where(codes > 7, -1, 1).astype(np.float32) * _E2M1[codes & 7]
+    raw = stored[f"{module}.weight_scale"]
+    scale = raw.float().numpy() if raw.dtype != torch.uint8 else np.exp2(raw.numpy().astype(np.float32) - 127)
+    if f"{module}.weight_global_scale" in stored:
+        scale = scale / stored[f"{module}.weight_global_scale"].numpy()
+    if scheme.strategy == "block":
+        scale = np.repeat(scale, scheme.row_block, axis=0)[: len(values)]
+    return torch.from_numpy(values * _spread(scale, *values.shape, scheme))
 
 
 def codes_of(packed: NDArray[Any], bits: int, columns: int) -> NDArray[np.int64]:

@@ -22,7 +22,9 @@ from qtquant_app.quant.chunk import (
     first_non_finite,
     row_bytes,
 )
-from qtquant_app.quant.kernels import fused
+from qtquant_app.quant.floats import is_float
+from qtquant_app.quant.kernels import blocks_codec, floats_cpu, fused
+from qtquant_app.quant.kernels import offsets_cpu
 from qtquant_app.quant.kernels.affine import parameters
 from qtquant_app.quant.kernels.fused import Scratch
 from qtquant_app.quant.kernels.packing import BLOCK
@@ -37,8 +39,22 @@ class CpuBackend:
 
     name = "cpu"
 
-    def quantize(self, raw: Raw, dtype: str, scheme: Scheme, align: int, fixed: Fixed | None = None) -> QuantizedChunk:
+    def quantize(
+        self,
+        raw: Raw,
+        dtype: str,
+        scheme: Scheme,
+        align: int,
+        fixed: Fixed | None = None,
+        importance: NDArray[np.float32] | None = None,
+    ) -> QuantizedChunk:
         """As `Backend.quantize`."""
+        if scheme.layout is not None:
+            return blocks_codec.quantize(raw, dtype, scheme, importance)
+        if is_float(scheme):
+            return floats_cpu.quantize(raw, dtype, scheme, align, fixed)
+        if scheme.offset == "float":
+            return offsets_cpu.quantize(raw, dtype, scheme, align)
         factors = np.array(methods.check(scheme).factors)
         rows, columns = checked(raw, dtype).shape
         if scheme.strategy == "tensor":
@@ -70,6 +86,8 @@ class CpuBackend:
 
     def fix(self, lo: float, hi: float, dtype: str, scheme: Scheme) -> Fixed:
         """As `Backend.fix`."""
+        if is_float(scheme):
+            return floats_cpu.fix(lo, hi, dtype, scheme)
         bits, scale, zero = parameters(
             np.float32(lo), np.float32(hi), 1.0, scheme.levels - 1, scheme.symmetric, KINDS[dtype]
         )
@@ -81,6 +99,12 @@ class CpuBackend:
 
     def compare(self, raw: Raw, dtype: str, chunk: QuantizedChunk, scheme: Scheme) -> RowErrors:
         """As `Backend.compare`."""
+        if scheme.layout is not None:
+            return blocks_codec.compare(raw, dtype, checked_chunk(chunk, dtype, scheme, raw.shape[1], len(raw)), scheme)
+        if is_float(scheme):
+            return floats_cpu.compare(raw, dtype, chunk, scheme)
+        if scheme.offset == "float":
+            return offsets_cpu.compare(raw, dtype, chunk, scheme)
         rows, columns = checked(raw, dtype).shape
         checked_chunk(chunk, dtype, scheme, columns, rows)
         sums, peaks = np.empty((3, rows)), np.empty(rows, np.float32)
@@ -95,6 +119,12 @@ class CpuBackend:
 
     def dequantize(self, chunk: QuantizedChunk, dtype: str, scheme: Scheme, columns: int) -> NDArray[np.float32]:
         """As `Backend.dequantize`."""
+        if scheme.layout is not None:
+            return blocks_codec.dequantize(checked_chunk(chunk, dtype, scheme, columns).packed, scheme.layout, columns)
+        if is_float(scheme):
+            return floats_cpu.dequantize(chunk, dtype, scheme, columns)
+        if scheme.offset == "float":
+            return offsets_cpu.dequantize(chunk, dtype, scheme, columns)
         out = np.empty((len(checked_chunk(chunk, dtype, scheme, columns).packed), columns), np.float32)
         group, tile = _tiling(scheme, columns)
         zero = _zeros(chunk.zero, chunk.scale, scheme)

@@ -59,12 +59,30 @@ def cell_errors(raw: Raw, dtype: str, chunk: QuantizedChunk, scheme: Scheme, col
     across = -(-columns // columns_per_cell)
     peak, sums = np.empty((rows, across), np.float32), np.empty((2, rows, across))
     by_column, tables = np.zeros(columns), np.zeros(TABLES * ERROR_BINS, np.int64)
-    error_rows(
-        flat(raw), columns, KINDS[dtype], scheme.bits, group_of(scheme, columns), flat(chunk.packed),
-        chunk.packed.shape[1], flat(chunk.scale), flat(zeros_of(chunk, scheme)), columns_per_cell, peak.reshape(-1),
-        sums[0].reshape(-1), sums[1].reshape(-1), by_column, tables, scratch_for(columns),
-    )  # fmt: skip
+    if is_affine(scheme):
+        error_rows(
+            flat(raw), columns, KINDS[dtype], scheme.bits, group_of(scheme, columns), flat(chunk.packed),
+            chunk.packed.shape[1], flat(chunk.scale), flat(zeros_of(chunk, scheme)), columns_per_cell, peak.reshape(-1),
+            sums[0].reshape(-1), sums[1].reshape(-1), by_column, tables, scratch_for(columns),
+        )  # fmt: skip
+    else:
+        known_error_rows(
+            flat(raw), columns, KINDS[dtype], restored_of(chunk, dtype, scheme, columns).reshape(-1), columns_per_cell,
+            peak.reshape(-1), sums[0].reshape(-1), sums[1].reshape(-1), by_column, tables, scratch_for(columns),
+        )  # fmt: skip
     return CellErrors(peak, sums[0], sums[1], by_column, tables.reshape(TABLES, ERROR_BINS).sum(axis=0))
+
+
+def is_affine(scheme: Scheme) -> bool:
+    """Whether weights are w = s (u - z), codes packed one after the other: what is drawn is then made of them in one pass."""
+    return scheme.type == "int" and scheme.layout is None and scheme.offset == "integer"
+
+
+def restored_of(chunk: QuantizedChunk, dtype: str, scheme: Scheme, columns: int) -> NDArray[np.float32]:
+    """The weights that the bytes of a chunk stand for, float32 [rows, columns]."""
+    from qtquant_app.quant.kernels.cpu import CpuBackend
+
+    return CpuBackend().dequantize(chunk, dtype, scheme, columns)
 
 
 def error_edges(first: int = 0, last: int = ERROR_BINS - 4) -> NDArray[np.float64]:
@@ -126,6 +144,36 @@ def error_rows(
         decode(source, row * columns, columns, kind, values)
         unpack_row(packed, row * row_bytes, bits, codes, 0, columns)
         restore_tile(codes, columns, kind, group, row, 0, columns, scales, zeros, restored, 0)
+        for cell in range(across):
+            first, last = cell * columns_per_cell, min((cell + 1) * columns_per_cell, columns)
+            place = row * across + cell
+            peak[place], square_error[place], square_weight[place] = cell_sums(values, restored, first, last)
+        take_columns(values, restored, columns, by_column)
+        count_errors(values, restored, columns, tables)
+
+
+@compiled
+def known_error_rows(
+    source: Any,
+    columns: int,
+    kind: int,
+    known: Any,
+    columns_per_cell: int,
+    peak: Any,
+    square_error: Any,
+    square_weight: Any,
+    by_column: Any,
+    tables: Any,
+    scratch: Any,
+) -> None:
+    """As `error_rows`, from what the codes stand for: known float32 [rows * columns]."""
+    values, restored, _ = scratch
+    across = (columns + columns_per_cell - 1) // columns_per_cell
+    for row in range(len(source) // columns):
+        decode(source, row * columns, columns, kind, values)
+        offset = np.uint64(row * columns)
+        for i in span(0, columns):
+            restored[i] = known[offset + i]
         for cell in range(across):
             first, last = cell * columns_per_cell, min((cell + 1) * columns_per_cell, columns)
             place = row * across + cell

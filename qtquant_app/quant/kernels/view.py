@@ -11,9 +11,10 @@ from qtquant_app.core.scheme import Scheme
 from qtquant_app.core.view import View
 from qtquant_app.quant.chunk import QuantizedChunk, Raw, checked, checked_chunk
 from qtquant_app.quant.kernels.fused import restore_tile
-from qtquant_app.quant.kernels.inspect import group_of, scratch_for, zeros_of
+from qtquant_app.quant.kernels.inspect import group_of, is_affine, scratch_for, zeros_of
 from qtquant_app.quant.kernels.jit import compiled, compiled_for_pictures
 from qtquant_app.quant.kernels.packing import unpack_row
+from qtquant_app.quant.kernels.restored_view import view_values
 from qtquant_app.quant.kernels.source import KINDS, decode, flat, loaded, span
 
 VIEWS = {view: number for number, view in enumerate(View)}
@@ -43,6 +44,13 @@ def view_cells(
     checked_chunk(chunk, dtype, scheme, width, rows)
     shape = -(-rows // rows_per_cell), -(-len(columns) // columns_per_cell)
     extreme, total = np.empty(shape, np.float32), np.empty(shape)
+    if not is_affine(scheme):
+        values = view_values(raw, dtype, chunk, scheme, view)
+        reduce_rows(
+            values.reshape(-1), width, columns, rows_per_cell, columns_per_cell, extreme.reshape(-1), total.reshape(-1),
+            np.empty(width, np.float32), _stripe(len(columns)),
+        )  # fmt: skip
+        return extreme, total
     rms = np.sqrt(chunk.errors.square_weight / width).astype(np.float32)
     natural = len(columns) == 0 or int(columns[-1]) - int(columns[0]) == len(columns) - 1
     natural = natural and bool((np.diff(columns) == 1).all())
@@ -52,6 +60,31 @@ def view_cells(
         columns_per_cell, extreme.reshape(-1), total.reshape(-1), scratch_for(width), _stripe(len(columns)),
     )  # fmt: skip
     return extreme, total
+
+
+@compiled
+def reduce_rows(
+    values: Any,
+    width: int,
+    columns: Any,
+    rows_per_cell: int,
+    columns_per_cell: int,
+    extreme: Any,
+    total: Any,
+    shown: Any,
+    stripe: Any,
+) -> None:
+    """Fills extreme and total [cells down * across] from one number of each weight, values float32 [rows * width]."""
+    low, high, sums = stripe
+    across, rows = (len(columns) + columns_per_cell - 1) // columns_per_cell, len(values) // width
+    for row in range(rows):
+        mine = values[row * width : (row + 1) * width]
+        take_row(mine, columns, False, row % rows_per_cell == 0, shown, low, high, sums)
+        if (row + 1) % rows_per_cell == 0 or row + 1 == rows:
+            place = row // rows_per_cell * across
+            for cell in range(across):
+                first, last = cell * columns_per_cell, min((cell + 1) * columns_per_cell, len(columns))
+                extreme[place + cell], total[place + cell] = drawn_together(low, high, sums, first, last)
 
 
 def _stripe(columns: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:

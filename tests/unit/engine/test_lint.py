@@ -17,6 +17,7 @@ from qtquant_app.core.errors import PlanError, UsageError
 from qtquant_app.core.recipe import Recipe, Rule
 from qtquant_app.core.runtimes import RUNTIMES, Finding, Severity
 from qtquant_app.core.scheme import Scheme
+from qtquant_app.core.scheme_label import parse_label
 from qtquant_app.engine.lint import lint, lint_refused
 from qtquant_app.engine.planner import make_plan
 from qtquant_app.engine.source import open_checkpoint
@@ -27,6 +28,7 @@ W8 = Scheme(8, strategy="channel", group_size=None)
 W8A8 = Scheme(8, strategy="channel", group_size=None, activations="int8")
 TENSOR = Scheme(4, strategy="tensor", group_size=None)
 ASYMMETRIC = Scheme(4, group_size=32, symmetric=False)
+NVFP4, BLOCKS, BLOCKS_A8 = map(parse_label, ("NVFP4", "FP8 128x128", "FP8 128x128 A8"))
 O_PROJ = ("0.self_attn.o_proj", "1.self_attn.o_proj")
 LOADS = (Severity.NEEDS, Severity.NOTE)
 
@@ -41,6 +43,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "moe": write_checkpoint(
             folder / "moe", moe_tensors(), {**LLAMA_CONFIG, "architectures": ["MixtralForCausalLM"]}
         ),
+        "half": small_llama(folder / "half", dtype=torch.float16),
         "odd": write_checkpoint(folder / "odd", odd),
         "bare": write_checkpoint(folder / "bare", llama_tensors(), {}),
     }
@@ -171,6 +174,18 @@ CASES = [
         tuple(f"{b}.block_sparse_moe.experts.{e}.{w}" for b in (0, 1) for e in range(3) for w in ("w1", "w2", "w3")),
         Severity.WRONG,
     ),
+    Case("vllm", "block-columns", "llama", R(W4, (Rule("*.o_proj", BLOCKS),)), O_PROJ),
+    Case("vllm-cpu", "cpu-float", "llama", R(W4, (Rule("*.o_proj", BLOCKS),)), O_PROJ, Severity.NOTE),
+    Case("transformers", "float4-dtype", "half", R(W4, (Rule("*.o_proj", NVFP4),)), O_PROJ, Severity.NEEDS),
+    Case(
+        "transformers",
+        "nvfp4-experts",
+        "moe",
+        R(NVFP4),
+        tuple(f"{b}.block_sparse_moe.experts.{e}.{w}" for b in (0, 1) for e in range(3) for w in ("w1", "w2", "w3")),
+        Severity.WRONG,
+    ),
+    Case("transformers", "block-activations", "llama", R(W4, (Rule("*.o_proj", BLOCKS_A8),)), O_PROJ),
     Case("transformers-old", "old-widths", "llama", R(W8, (Rule("*.o_proj", Scheme(3, group_size=32)),)), O_PROJ),
 ]
 
@@ -191,7 +206,11 @@ def test_a_trap_springs_on_the_tensors_that_cause_it_and_its_mend_spares_it(
 def test_every_trap_has_a_case() -> None:
     tried = {code for _, code in ((case.runtime, case.code) for case in CASES)}
     # What transformers takes apart, it alone can tell: tests/end2end holds that one.
-    assert {trap.code for runtime in RUNTIMES for trap in runtime.traps} == tried | {"split-projections"}
+    assert {trap.code for runtime in RUNTIMES for trap in runtime.traps} == tried | {
+        "split-projections",
+        "split-scales",
+        "split-nvfp4",
+    }
 
 
 @pytest.mark.parametrize("runtime", [runtime.name for runtime in RUNTIMES])
