@@ -221,5 +221,8 @@ def _add_scheme(verb: argparse.ArgumentParser) -> None:
     scheme.add_argument("--asymmetric", dest="symmetric", action="store_false")
     scheme.add_argument("--method", metavar="NAME", help="see `qtquant methods`")
     scheme.add_argument("--activations", choices=("none", "int8", "fp8"))
+    scheme.add_argument(
+        "--importance", metavar="FILE", help="statistics of llama-imatrix: errors weigh as the columns matter"
+    )
     scheme.add_argument("--layout", metavar="NAME", help="a GGUF type such as Q4_K, in place of bits and groups")
     verb.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda[:N], mps or xpu")

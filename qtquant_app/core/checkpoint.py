@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from qtquant_app.core.dtypes import QUANTIZABLE
+from qtquant_app.core.packed import Packed
+from qtquant_app.core.stacks import Part, Stack
 
 
 class Kind(StrEnum):
@@ -40,6 +42,11 @@ class TensorInfo:
     kind: Kind = Kind.OTHER
     tied_to: str | None = None
     """The name of the tensor that holds the same bytes, where this one is an alias of it."""
+    packed: Packed | None = None
+    """What it is decoded from, where the checkpoint is quantized: dtype and bytes are then those of the float weight that it stands
+    for, and `offset` counts bytes of that."""
+    part: Part | None = None
+    """Where it lies in a stack of experts, if in one. `offset` counts bytes of the matrix itself where it is not in one piece there."""
 
     @property
     def module(self) -> str:
@@ -49,6 +56,11 @@ class TensorInfo:
     @property
     def parameters(self) -> int:
         return prod(self.shape)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes that it takes in the files."""
+        return self.nbytes if self.packed is None else self.packed.nbytes
 
     @property
     def quantizable(self) -> bool:
@@ -61,6 +73,16 @@ class TensorInfo:
             and self.tied_to is None
             and all(self.shape)
         )
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What a file says of the inputs that the layers of a checkpoint get."""
+
+    path: str = ""
+    sha256: str = ""
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    """Mean square of each input column, float32 [columns], by the name of the weight."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +105,12 @@ class Checkpoint:
     architecture: str = ""
     pickled: bool = False
     """Whether the weights come from `.bin`/`.pt` files."""
+    stacks: tuple[Stack, ...] = ()
+    """The stacks of experts that the files hold, whether `tensors` has them or their matrices."""
     fingerprint: str = ""
     """Identifies the weight files by name, size and header; changes when any of them does."""
+    statistics: Statistics = field(default_factory=Statistics, compare=False)
+    """Which columns matter, where a file that says it was given along."""
 
     @cached_property
     def by_name(self) -> Mapping[str, TensorInfo]:
@@ -126,4 +152,15 @@ class Checkpoint:
 
     @property
     def nbytes(self) -> int:
+        """Bytes of its tensors, quantized ones counted as the float weights that they stand for."""
         return sum(t.nbytes for t in self.tensors if t.tied_to is None)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes that its tensors take in the files."""
+        return sum(t.stored_bytes for t in self.tensors if t.tied_to is None)
+
+    @cached_property
+    def packed_by(self) -> str:
+        """What quantized it: `gptq`, `awq`, `compressed-tensors`; empty where its weights are floats."""
+        return next((t.packed.method for t in self.tensors if t.packed is not None and t.packed.method), "")

@@ -68,11 +68,9 @@ def _float(knobs: Knobs, before: Scheme) -> Scheme:
     came = kind_of(before) == "float"
     four = knobs.strategy == "group" if came and knobs.bits == before.bits else knobs.bits < 6
     if four:
-        size = 16 if knobs.group_size <= 16 else 32
-        return Scheme(bits=4, type="float", group_size=size, method=knobs.method)
+        return Scheme(bits=4, type="float", group_size=16 if knobs.group_size <= 16 else 32, method=knobs.method)
     strategy: Strategy = "channel" if knobs.strategy == "group" else knobs.strategy
-    size = 128 if strategy == "block" else None
-    return replace(FP8, strategy=strategy, group_size=size, method=knobs.method)
+    return replace(FP8, strategy=strategy, group_size=128 if strategy == "block" else None, method=knobs.method)
 
 
 def with_activations(scheme: Scheme, wanted: Activations, free: Scheme) -> Scheme:

@@ -35,23 +35,43 @@ _EMBEDDING_LEAVES = frozenset({"wte", "wpe", "shared", "tok_embeddings", "relati
 _EMBEDDING = re.compile(r"^embed(_|$)|embeddings?$|_embed$")
 _NORM = re.compile(r"norm|(^|[._])ln(_|\d|$|\.)", re.IGNORECASE)
 _EXPERT = re.compile(r"(^|\.)experts(\.|$)")
+_EXPERT_COUNTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+_LEAST_SIDE = 16
+"""No matrix of a layer is as narrow."""
 _EXPERT_LEAVES = _LINEAR_LEAVES | {"w1", "w2", "w3"}
 
 
 def classify(tensors: Iterable[TensorInfo], config: Mapping[str, Any]) -> tuple[TensorInfo, ...]:
     """The same tensors, each with its kind."""
     listed = list(tensors)
-    kinds = [by_name(tensor) for tensor in listed]
+    experts = _expert_count(config)
+    kinds = [Kind.EXPERT if experts and _is_stack(tensor, experts) else by_name(tensor) for tensor in listed]
     if None in kinds:
         classes = module_classes(config) if modest(config, len(listed)) else {}
         kinds = [kind or by_module(t, classes) or by_shape(t, config) for t, kind in zip(listed, kinds, strict=True)]
     return tuple(_of_kind(tensor, kind or Kind.OTHER) for tensor, kind in zip(listed, kinds, strict=True))
 
 
+def _expert_count(config: Mapping[str, Any]) -> int:
+    """How many experts a block has, as config.json says; 0 where it has none."""
+    text = config.get("text_config")
+    described = [part for part in (text, config) if isinstance(part, Mapping)]
+    counts = (part.get(key) for part in described for key in _EXPERT_COUNTS)
+    return next((count for count in counts if type(count) is int and count > 1), 0)
+
+
+def _is_stack(tensor: TensorInfo, experts: int) -> bool:
+    """Whether a tensor that no name tells holds one matrix for each expert: no convolution's kernel is as wide."""
+    shape = tensor.shape
+    return len(shape) == 3 and shape[0] == experts and min(shape) > 1 and min(shape[1:]) >= _LEAST_SIDE
+
+
 def _of_kind(tensor: TensorInfo, kind: Kind) -> TensorInfo:
     """`dataclasses.replace` takes three times as long, which tells at 60,000 tensors."""
     t = tensor
-    return t if t.kind is kind else TensorInfo(t.name, t.dtype, t.shape, t.file, t.offset, t.nbytes, kind, t.tied_to)
+    if t.kind is kind:
+        return t
+    return TensorInfo(t.name, t.dtype, t.shape, t.file, t.offset, t.nbytes, kind, t.tied_to, t.packed, t.part)
 
 
 def by_name(tensor: TensorInfo) -> Kind | None:
@@ -60,6 +80,8 @@ def by_name(tensor: TensorInfo) -> Kind | None:
         return _vector(tensor)
     leaf = tensor.module.rpartition(".")[2]
     if "experts" in tensor.name and _EXPERT.search(tensor.name):
+        if tensor.name.endswith("bias"):
+            return Kind.BIAS
         known = len(tensor.shape) == 3 or leaf in _EXPERT_LEAVES
         return Kind.EXPERT if known else None
     if len(tensor.shape) > 2:
@@ -140,11 +162,13 @@ def by_module(tensor: TensorInfo, classes: Mapping[str, str]) -> Kind | None:
 
 def by_shape(tensor: TensorInfo, config: Mapping[str, Any]) -> Kind:
     """The kind of a matrix that no witness knows: as many rows as the vocabulary has words is no layer of the network."""
-    if len(tensor.shape) != 2 or not tensor.name.endswith(".weight"):
+    if len(tensor.shape) != 2:
         return Kind.OTHER
-    if _EXPERT.search(tensor.name):
-        return Kind.EXPERT
     rows, columns = tensor.shape
-    if rows == config.get("vocab_size") or min(rows, columns) < 16:
+    if _EXPERT.search(tensor.name) and (tensor.name.endswith(".weight") or min(rows, columns) >= _LEAST_SIDE):
+        return Kind.EXPERT
+    if not tensor.name.endswith(".weight"):
+        return Kind.OTHER
+    if rows == config.get("vocab_size") or min(rows, columns) < _LEAST_SIDE:
         return Kind.OTHER
     return Kind.LINEAR

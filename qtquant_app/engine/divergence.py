@@ -97,7 +97,7 @@ def _restored(tools: Tools, tensor: TensorInfo, scheme: Scheme) -> Generator[Eve
     def rows(start: int, stop: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         raw = tools.reader.rows(tensor, start, stop)
         with located(tensor, start):
-            chunk = tools.backend.quantize(raw, tensor.dtype, scheme, tools.format.align, fixed)
+            chunk = tools.quantized(raw, tensor, scheme, fixed)
         return tools.backend.dequantize(chunk, tensor.dtype, scheme, tensor.shape[1])
 
     out, at = torch.empty(tensor.shape), 0

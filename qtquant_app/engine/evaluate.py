@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from math import exp, sqrt
 from pathlib import Path
 from time import monotonic
@@ -19,6 +19,8 @@ from qtquant_app.core.events import Event, RunStarted, StageChanged, TextRead
 from qtquant_app.core.plan import Plan
 from qtquant_app.engine.device import resolve
 from qtquant_app.engine.language_model import LanguageModel, linear_layers, open_language_model
+from qtquant_app.engine.packed.whole import somebody_elses, whole_weights
+from qtquant_app.engine.source import open_checkpoint
 from qtquant_app.engine.text import BUILT_IN, read_text
 from qtquant_app.engine.tools import open_tools
 from qtquant_app.engine.verify import base_of, result_plan
@@ -45,22 +47,29 @@ def evaluate(
 ) -> Generator[Event, None, Evaluation]:
     """Perplexity, KL divergence and top-1 agreement of the result in `output` beside the model at `base` it was made from.
 
+    `output` may be a quantized checkpoint of somebody else's too: its weights alone are then looked at.
+
     Of `text`, a file or "default", the second half is read, at most `windows` windows of `seqlen` tokens; the first is left to
     calibrations. Both models are in memory at once and no logits are kept. Raises VerifyError where `output` is no result or
     was made from something else, EvaluateError or DeviceError where the model cannot be run, SourceError where the text or a
     file cannot be read.
     """
     began, root = monotonic(), Path(output)
-    plan = result_plan(root)
-    checkpoint, resolved = base_of(plan, base), resolve(device)
+    foreign = somebody_elses(output)
+    plan = result_plan(root) if foreign is None else None
+    checkpoint, resolved = open_checkpoint(base) if plan is None else base_of(plan, base), resolve(device)
     _, held_out = read_text(text).halves()
     original = open_language_model(checkpoint, resolved, copies=2)
     parts = original.windows(held_out, windows, seqlen)
-    quantized = yield from _quantized(checkpoint, plan, root, resolved)
+    if plan is not None:
+        quantized = yield from _quantized(checkpoint, plan, root, resolved)
+    elif foreign is not None:
+        quantized = yield from _decoded(checkpoint, foreign, resolved)
     tally = _Tally()
     total, done = sum(len(ids) for ids in parts), 0
     yield StageChanged("check")
-    with _rounded_inputs(quantized, checkpoint, plan) as activations:
+    rounding = nullcontext("none") if plan is None else rounded_inputs(quantized, checkpoint, plan)
+    with rounding as activations:
         for ids in parts:
             tally.add(ids, original.log_probabilities(ids), quantized.log_probabilities(ids))
             done += len(ids)
@@ -81,6 +90,13 @@ def _quantized(checkpoint: Checkpoint, plan: Plan, root: Path, device: str) -> G
     yield StageChanged("verify")
     with open_tools(checkpoint, find(plan.format), "cpu") as tools:
         weights = yield from restored_weights(tools, root, plan)
+    return open_language_model(checkpoint, device, weights)
+
+
+def _decoded(checkpoint: Checkpoint, foreign: Checkpoint, device: str) -> Generator[Event, None, LanguageModel]:
+    yield RunStarted(len(foreign.tensors), foreign.nbytes)
+    yield StageChanged("verify")
+    weights = yield from whole_weights(foreign)
     return open_language_model(checkpoint, device, weights)
 
 
@@ -134,7 +150,7 @@ def _perplexity(parts: list[NDArray[np.float64]]) -> float:
 
 
 @contextmanager
-def _rounded_inputs(model: LanguageModel, checkpoint: Checkpoint, plan: Plan) -> Iterator[str]:
+def rounded_inputs(model: LanguageModel, checkpoint: Checkpoint, plan: Plan) -> Iterator[str]:
     """Rounds the inputs of layers whose scheme quantizes activations, token by token, as their kernels do.
 
     Raises EvaluateError for such a layer that transformers takes apart or puts together with others.

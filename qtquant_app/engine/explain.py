@@ -115,7 +115,7 @@ def _search(
 ) -> _Found:
     raw = tools.reader.rows(matrix, start, stop)
     with located(matrix, start):
-        chunk = tools.backend.quantize(raw, matrix.dtype, scheme, tools.format.align, fixed)
+        chunk = tools.quantized(raw, matrix, scheme, fixed)
     restored = tools.backend.dequantize(chunk, matrix.dtype, scheme, matrix.columns)[:, slice(*columns)]
     with np.errstate(over="ignore"):
         error = np.abs(as_float32(raw[:, slice(*columns)], matrix.dtype) - restored)
@@ -261,7 +261,7 @@ def _packed(tools: Tools, matrix: Matrix, scheme: Scheme, start: int, stop: int)
     """The codes of rows that are stored together, packed."""
     with located(matrix, start):
         raw = tools.reader.rows(matrix, start, stop)
-        return tools.backend.quantize(raw, matrix.dtype, scheme, tools.format.align).packed
+        return tools.quantized(raw, matrix, scheme).packed
 
 
 def _stored(tools: Tools, matrix: Matrix, row: int, column: int) -> Number:

@@ -34,6 +34,10 @@ class FileMarks:
         if begun is None:
             return None
         digest = begun.copy()
+        if tensor.packed is not None:
+            digest.update(f" {tensor.packed.place}".encode("utf-8", "backslashreplace"))
+        if tensor.part is not None and not tensor.part.in_one_piece:
+            digest.update(f" {tensor.part.place}".encode())
         digest.update(f" {tensor.offset} {tensor.nbytes} {tensor.dtype} {tensor.shape} {words}".encode())
         return digest.digest()
 

@@ -14,6 +14,8 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "architecture": checkpoint.architecture,
         "parameters": checkpoint.parameters,
         "bytes": checkpoint.nbytes,
+        "stored_bytes": checkpoint.stored_bytes,
+        "quantized_by": checkpoint.packed_by,
         "files": list(checkpoint.weight_files),
         "carried_files": list(checkpoint.carried_files),
         "tensors": [_tensor(tensor) for tensor in checkpoint.tensors],
@@ -31,4 +33,6 @@ def _tensor(tensor: TensorInfo) -> dict[str, Any]:
         "quantizable": tensor.quantizable,
         "file": tensor.file,
         "tied_to": tensor.tied_to,
+        "stored_bytes": tensor.stored_bytes,
+        "packed": None if tensor.packed is None else tensor.packed.label,
     }

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import DeviceError, EvaluateError
 from qtquant_app.core.quantities import bytes_text
+from qtquant_app.engine.experts.joining import joined
 from qtquant_app.engine.memory import available_bytes
+from qtquant_app.engine.packed.whole import all_weights, as_float
 from qtquant_app.engine.text import Text
 from qtquant_app.formats.reader_names import reader_names
 
@@ -77,12 +79,24 @@ def open_language_model(
 
     root = str(checkpoint.root)
     dtype: torch.dtype | str = torch.float32 if device == "cpu" else "auto"
+    tokenizer = open_tokenizer(checkpoint)
     with _silent(), _sentences(checkpoint, device):
-        tokenizer = transformers.AutoTokenizer.from_pretrained(root, local_files_only=True, trust_remote_code=False)
         config = transformers.AutoConfig.from_pretrained(root, local_files_only=True, trust_remote_code=False)
+        if checkpoint.packed_by:
+            config, weights = as_float(config), weights or all_weights(checkpoint)
         net = _loaded(checkpoint, config, dtype, weights)
         net = net.eval().requires_grad_(False).to(device)
     return LanguageModel(checkpoint.label, net, tokenizer, device)
+
+
+def open_tokenizer(checkpoint: Checkpoint) -> Any:
+    """The tokenizer of transformers. Raises EvaluateError where there is none, or where it cannot be loaded."""
+    import transformers
+
+    with _silent(), _sentences(checkpoint, "cpu"):
+        return transformers.AutoTokenizer.from_pretrained(
+            str(checkpoint.root), local_files_only=True, trust_remote_code=False
+        )
 
 
 @contextmanager
@@ -127,7 +141,7 @@ def _loaded(checkpoint: Checkpoint, config: Any, dtype: Any, weights: Mapping[st
             str(checkpoint.root), config=config, dtype=dtype, local_files_only=True, trust_remote_code=False
         )
     model_class = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
-    return model_class.from_pretrained(None, config=config, state_dict=dict(weights), dtype=dtype)
+    return model_class.from_pretrained(None, config=config, state_dict=joined(weights, checkpoint.stacks), dtype=dtype)
 
 
 def runnable(checkpoint: Checkpoint) -> str:

@@ -13,12 +13,19 @@ from numpy.typing import NDArray
 from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
 from qtquant_app.core.errors import SourceError
 from qtquant_app.core.matrix import Matrix
+from qtquant_app.core.packed import Packed
+from qtquant_app.core.stacks import Part
 from qtquant_app.engine import filesystem
+from qtquant_app.engine.packed.arithmetic import rounded_into
 from qtquant_app.formats.base import raw_dtype
 from qtquant_app.quant.stored import worked
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+
+TILE = 1 << 16
+"""Weights decoded at once, so that the processor's caches hold them."""
 
 
 class RangeReader:
@@ -53,6 +60,22 @@ class RangeReader:
     def take(self, file: str, offset: int, nbytes: int) -> NDArray[np.uint8]:
         """As `read`, in an array of the caller's own."""
         return self._fill(np.empty(nbytes, np.uint8), file, offset, nbytes)
+
+    def columns(
+        self, file: str, offset: int, shape: tuple[int, ...], width: int, first: int, last: int, slot: str = ""
+    ) -> NDArray[np.uint8]:
+        """Columns `first` to `last` of the matrix of `shape` at `offset`, whose numbers take `width` bytes: [rows, bytes].
+
+        In this thread's buffer `slot`, as with `read`.
+        """
+        rows, row = shape[0], shape[1] * width
+        start, taken = first * width, (last - first) * width
+        if taken == row:
+            return self.read(file, offset, rows * row, slot).reshape(rows, row)
+        found = self._buffer(slot, rows * taken)[: rows * taken].reshape(rows, taken)
+        for at in range(rows):
+            self._fill(found[at], file, offset + at * row + start, taken)
+        return found
 
     def _fill(self, buffer: NDArray[np.uint8], file: str, offset: int, nbytes: int) -> NDArray[np.uint8]:
         try:
@@ -102,7 +125,51 @@ class TensorReader(RangeReader):
         The array is this thread's buffer: use it up, or copy it, before the next read.
         """
         row = tensor.nbytes // tensor.shape[0]
-        data = self.read(tensor.file, tensor.offset + start * row, (stop - start) * row)
+        data = self.bytes_of(tensor, start * row, stop * row)
         if isinstance(tensor, Matrix) and tensor.stored != tensor.dtype:
             return worked(data, tensor.stored).reshape(stop - start, *tensor.shape[1:])
         return data.view(raw_dtype(tensor.dtype)).reshape(stop - start, *tensor.shape[1:])
+
+    def bytes_of(self, tensor: TensorInfo, start: int, stop: int) -> NDArray[np.uint8]:
+        """Bytes `start` to `stop` of a tensor, decoded where the checkpoint has it quantized.
+
+        The array is this thread's buffer, as with `rows`.
+        """
+        if tensor.packed is None or start == stop:
+            if tensor.part is not None and not tensor.part.in_one_piece:
+                return self._gathered(tensor.part, tensor.offset + start, tensor.offset + stop)
+            return self.read(tensor.file, tensor.offset + start, stop - start)
+        row = raw_dtype(tensor.dtype).itemsize * tensor.shape[-1]
+        begin, end = tensor.offset + start, tensor.offset + stop
+        first, last = begin // row, -(-end // row)
+        found = self._decoded(tensor, tensor.packed, first, last)
+        return found[begin - first * row : end - first * row]
+
+    def _gathered(self, part: Part, begin: int, end: int) -> NDArray[np.uint8]:
+        """Bytes `begin` to `end` of a matrix that lies in pieces in a stack."""
+        from qtquant_app.engine.experts.tiles import read_rows
+
+        raw, (_, columns) = raw_dtype(part.stack.tensor.dtype), part.stack.shape
+        row = columns * raw.itemsize
+        first, last = begin // row, -(-end // row)
+        out = self._buffer("gathered", (last - first) * row)[: (last - first) * row]
+        unsigned = np.dtype(f"<u{raw.itemsize}")
+        read_rows(self, part, first, last, out.view(unsigned).reshape(last - first, columns))
+        return out[begin - first * row : end - first * row]
+
+    def _decoded(self, tensor: TensorInfo, packed: Packed, first: int, last: int) -> NDArray[np.uint8]:
+        """Rows `first` to `last` of all rows of a quantized tensor, as bytes, a few at a time: what decoding takes stays small."""
+        from qtquant_app.engine.packed.layout import layout_of
+
+        columns, raw = tensor.shape[-1], raw_dtype(tensor.dtype)
+        out = self._buffer("decoded", (last - first) * columns * raw.itemsize)[
+            : (last - first) * columns * raw.itemsize
+        ]
+        rows = out.view(raw).reshape(last - first, columns)
+        decode = layout_of(packed).load(self, packed, columns, first, last)
+        step = max(1, TILE // columns)
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite in a file is found by whoever uses it
+            for at in range(0, last - first, step):
+                end = min(at + step, last - first)
+                rounded_into(decode(at, end), tensor.dtype, rows[at:end])
+        return out

@@ -17,7 +17,11 @@ from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
 from qtquant_app.core.errors import SourceError
 from qtquant_app.core.json_text import parse_json, shown
 from qtquant_app.engine.architecture import classify
+from qtquant_app.engine.experts.splitting import split, stacks_of
 from qtquant_app.engine.foreign_files import check_inside, portable, read_bounded
+from qtquant_app.engine.gguf_source import SUFFIX, only_model, read_model, siblings
+from qtquant_app.engine.index_file import named_files
+from qtquant_app.engine.packed.unpacked import unpacked
 from qtquant_app.engine.pipeline import ordered
 from qtquant_app.engine.safetensors_header import Header, parse_header, read_header, read_header_bytes
 
@@ -77,10 +81,16 @@ def _opened(given: Path, label: str) -> Checkpoint:
     root, files = _locate(given, label)
     for file in files:
         check_inside(root, file)
-    tensors = _read_all(root, files)
+    if files[0].endswith(SUFFIX):
+        config, stored, tensors = read_model(root, files)
+    else:
+        config, stored = _config(root), _read_all(root, files)
+        tensors = unpacked(root, stored, config)
     if not tensors:
         raise SourceError(f"{label} holds no tensors", hint="open a model's folder", code="empty")
-    config = _config(root)
+    stacks = stacks_of(tensors, config)
+    if stacks:
+        tensors = split(tensors, stacks)
     checkpoint = Checkpoint(
         root=root,
         path=(given if given.exists() else root).resolve(),
@@ -91,7 +101,8 @@ def _opened(given: Path, label: str) -> Checkpoint:
         config=config,
         architecture=_architecture(config),
         pickled=any(file.endswith(_PICKLES) for file in files),
-        fingerprint=_fingerprint(root, files, tensors),
+        fingerprint=_fingerprint(root, files, stored),
+        stacks=stacks,
     )
     if len(checkpoint.by_name) < len(tensors):  # made here, where no window waits for it
         _refuse_duplicate(tensors)
@@ -103,9 +114,11 @@ def _locate(path: Path, label: str) -> tuple[Path, list[str]]:
     if path.is_file():
         if path.name.endswith(".index.json"):
             return path.parent, _from_index(path.parent, path.name)
+        if path.suffix == SUFFIX:
+            return path.parent, siblings(path.parent, path.name)
         if path.suffix not in (".safetensors", *_PICKLES):
             raise SourceError(
-                f"{label} is neither a .safetensors nor a .bin/.pt file",
+                f"{label} is neither a .safetensors nor a .gguf nor a .bin/.pt file",
                 hint="open the model's folder, or one of its weight files",
                 code="no-weights",
             )
@@ -132,18 +145,19 @@ def _weight_files(root: Path, label: str) -> list[str]:
         found = sorted(p.name for p in root.iterdir() if p.suffix == suffix and p.is_file())
         if found:
             return found
+    if any(p.suffix == SUFFIX and p.is_file() for p in root.iterdir()):
+        return only_model(root, label)
     raise SourceError(
-        f"{label} holds no weights: no .safetensors, .bin or .pt file",
+        f"{label} holds no weights: no .safetensors, .gguf, .bin or .pt file",
         hint="open the folder that holds the model's weight files",
         code="no-weights",
     )
 
 
 def _from_index(root: Path, index: str) -> list[str]:
-    weight_map = read_json(root / index).get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
+    files = sorted({_shard_name(file, index) for file in named_files(root / index)})
+    if not files:
         raise SourceError(f"{index} has no weight_map", hint="fetch the index again", code="index")
-    files = sorted({_shard_name(file, index) for file in _distinct(weight_map.values())})
     for file in files:
         if not (root / file).is_file():
             raise SourceError(
@@ -152,14 +166,8 @@ def _from_index(root: Path, index: str) -> list[str]:
     return files
 
 
-def _distinct(files: Iterable[object]) -> Iterable[object]:
-    """Each file once, though thousands of tensors name it; what is no name, and may not even hash, is left as it is."""
-    listed = list(files)
-    return set(listed) if all(type(file) is str for file in listed) else listed
-
-
-def _shard_name(file: object, index: str) -> str:
-    if not isinstance(file, str) or not file:
+def _shard_name(file: str, index: str) -> str:
+    if not file:
         raise SourceError(f"{index} names a shard by {shown(file)}, not by a file name", code="index")
     why = portable(file)
     if why is not None:

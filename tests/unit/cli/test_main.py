@@ -143,7 +143,7 @@ def test_bad_requests_are_refused_in_a_sentence_and_nothing_is_written(
 
 
 def test_a_command_of_a_later_version_is_not_taken_for_a_model(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "not in this version" in _refused(capsys, "audit", "OTHER", "--base", "MODEL")
+    assert "not in this version" in _refused(capsys, "upload", "OUT", "ORG/NAME")
 
 
 def test_bad_sources_are_refused_in_a_sentence_and_nothing_is_written(

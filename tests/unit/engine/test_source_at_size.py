@@ -83,14 +83,15 @@ def test_one_strange_entry_among_many_is_found(tmp_path: Path, shard: object) ->
         open_checkpoint(folder)
 
 
-def test_fp8_weights_are_listed_with_their_scales_and_none_is_quantized_again(tmp_path: Path) -> None:
+def test_fp8_weights_and_their_scales_are_one_weight_each(tmp_path: Path) -> None:
     found = open_checkpoint(sparse(tmp_path, fp8=True))
-    by_name = found.by_name
-    weight = "model.layers.4.mlp.experts.3.up_proj.weight"
-    assert (by_name[weight].dtype, by_name[weight].kind) == ("F8_E4M3", Kind.EXPERT)
-    assert by_name[f"{weight}_scale_inv"].shape == (16, 56)
-    assert not any(tensor.quantizable for tensor in found.tensors if tensor.dtype.startswith("F8"))
-    assert find(found, weight).shape == (2048, 7168)
+    weight = found.by_name["model.layers.4.mlp.experts.3.up_proj.weight"]
+    assert (weight.dtype, weight.kind, weight.packed.label) == ("BF16", Kind.EXPERT, "float-quantized FP8 g128")
+    assert weight.packed.part("scale").shape == (16, 56) and weight.packed.block_rows == 128
+    assert find(found, weight.name).shape == (2048, 7168)
+    # The last of the thousand tensors is a weight whose scale would be the next: it stays what it is, and is not quantized.
+    (cut_off,) = [tensor for tensor in found.tensors if "scale" in tensor.name or tensor.dtype.startswith("F8")]
+    assert (cut_off.dtype, cut_off.quantizable) == ("F8_E4M3", False)
 
 
 def test_seventy_billion_parameters_in_eighty_blocks_open_and_plan(tmp_path: Path) -> None:
