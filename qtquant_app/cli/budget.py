@@ -118,9 +118,9 @@ def wanted(options: Namespace) -> bool:
 
 def best(options: Namespace) -> tuple[Budget, Checkpoint]:
     """The mix that the options ask for, and the checkpoint that it is for."""
-    from qtquant_app.engine.source import open_checkpoint
+    from qtquant_app.cli.opening import opened
 
-    checkpoint = open_checkpoint(options.model)
+    checkpoint = opened(options)
     return drive(_found(options, checkpoint, _target(options))), checkpoint
 
 

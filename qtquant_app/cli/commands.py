@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtquant_app.cli import show
+from qtquant_app.core.coverage import low_coverage_of
 from qtquant_app.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,14 +43,14 @@ def inspect(options: Namespace) -> int:
 
 
 def preview(options: Namespace) -> int:
+    from qtquant_app.cli.opening import opened
     from qtquant_app.cli.progress import drive
     from qtquant_app.cli.recipe import scheme_for_layer
     from qtquant_app.core.view import View
     from qtquant_app.engine.picture import save_error_map
     from qtquant_app.engine.preview import preview as make_preview
-    from qtquant_app.engine.source import open_checkpoint
 
-    checkpoint = open_checkpoint(options.model)
+    checkpoint = opened(options)
     found = drive(
         make_preview(
             checkpoint,
@@ -91,12 +92,12 @@ def report(options: Namespace) -> int:
 
 def explain(options: Namespace) -> int:
     from qtquant_app.cli.explain import explanation
+    from qtquant_app.cli.opening import opened
     from qtquant_app.cli.progress import drive
     from qtquant_app.cli.recipe import scheme_for_layer
     from qtquant_app.engine.explain import explain as explain_weight
-    from qtquant_app.engine.source import open_checkpoint
 
-    checkpoint = open_checkpoint(options.model)
+    checkpoint = opened(options)
     scheme = scheme_for_layer(options, checkpoint)
     rows, columns = (options.row, options.row + 1), (options.column, options.column + 1)
     place = (options.layer, scheme, rows, columns)
@@ -135,6 +136,7 @@ def plan(options: Namespace) -> int:
         if mix:
             budget.show_budget(mix, options.explain)
         show.findings(found, options.runtime)
+    show.low_coverage(low_coverage_of(made.warnings))
     return 0
 
 
@@ -153,6 +155,7 @@ def quantize(options: Namespace) -> int:
         return 0
     report = drive(jobs.recorded(made, wanted, options.device, run(made, wanted)))
     show.document(report.to_json()) if options.json else show.report(report)
+    show.low_coverage(low_coverage_of(made.warnings))
     return 0
 
 
@@ -160,6 +163,10 @@ def verify(options: Namespace) -> int:
     from qtquant_app.cli.progress import drive
     from qtquant_app.engine.verify import verify as reopen
 
+    if options.runtime is not None:
+        from qtquant_app.cli.runtime import check
+
+        return check(options)
     report = drive(reopen(options.folder, options.base))
     show.document(report.to_json()) if options.json else show.verification(report)
     return 0 if report.ok else 1
@@ -217,10 +224,10 @@ def _mended(options: Namespace, checkpoint: Checkpoint, recipe: Recipe) -> Mende
 
 
 def _opened(options: Namespace) -> tuple[Checkpoint, Recipe]:
+    from qtquant_app.cli.opening import opened
     from qtquant_app.cli.recipe import recipe_of
-    from qtquant_app.engine.source import open_checkpoint
 
-    checkpoint = open_checkpoint(options.model)
+    checkpoint = opened(options)
     return checkpoint, recipe_of(options, checkpoint)
 
 

@@ -17,12 +17,12 @@ from qtquant_app.core.view import Place
 
 def remedies(options: Namespace) -> int:
     """Measures them and prints a row for each."""
+    from qtquant_app.cli.opening import opened
     from qtquant_app.cli.progress import drive
     from qtquant_app.cli.recipe import scheme_for_layer
     from qtquant_app.engine.remedies import remedies as measure
-    from qtquant_app.engine.source import open_checkpoint
 
-    checkpoint = open_checkpoint(options.model)
+    checkpoint = opened(options)
     scheme = scheme_for_layer(options, checkpoint)
     place = place_of(checkpoint, scheme, options)
     found = drive(measure(checkpoint, options.layer, scheme, place, format=options.format or "", device=options.device))

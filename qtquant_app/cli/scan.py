@@ -25,11 +25,11 @@ _MEASURES = ("sqnr_db", "relative_error", "mse", "max_error", "cosine")
 
 def scan(options: Namespace) -> int:
     """Scans the model and prints what stands out."""
+    from qtquant_app.cli.opening import opened
     from qtquant_app.cli.progress import drive
     from qtquant_app.engine.scan import scan as look
-    from qtquant_app.engine.source import open_checkpoint
 
-    checkpoint, schemes = open_checkpoint(options.model), _schemes(options)
+    checkpoint, schemes = opened(options), _schemes(options)
     cache = not options.no_cache
     found = drive(look(checkpoint, schemes, format=options.format, device=options.device, cache=cache))
     if options.csv:
@@ -40,11 +40,11 @@ def scan(options: Namespace) -> int:
 
 def report(options: Namespace) -> int:
     """Scans the model and writes the page."""
+    from qtquant_app.cli.opening import opened
     from qtquant_app.cli.progress import drive
     from qtquant_app.engine.report import report as write
-    from qtquant_app.engine.source import open_checkpoint
 
-    checkpoint, schemes = open_checkpoint(options.model), _schemes(options)
+    checkpoint, schemes = opened(options), _schemes(options)
     written = drive(
         write(
             checkpoint,

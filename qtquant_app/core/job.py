@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
@@ -59,6 +60,8 @@ class JobOptions:
     max_memory: int | None = None
     max_device_memory: int | None = None
     seed: int = 0
+    statistics: str = ""
+    """The file that says which columns matter, if one was given."""
     more: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of RunOptions, by name; a version that does not know one leaves it out."""
 
@@ -85,6 +88,7 @@ class JobOptions:
             plan.max_memory,
             plan.max_device_memory,
             plan.seed,
+            plan.statistics,
             more,
         )
 
@@ -179,7 +183,7 @@ def new_job(source: str, label: str, recipe: Recipe, options: JobOptions, now: f
 
 def clipped(lines: Iterable[str]) -> tuple[str, ...]:
     """The newest of `lines`, none of them longer than a log keeps, nor holding a line break."""
-    return tuple(line.replace("\n", " ")[:LONGEST_LINE] for line in lines)[-MOST_LINES:]
+    return tuple(deque((line.replace("\n", " ")[:LONGEST_LINE] for line in lines), MOST_LINES))
 
 
 def in_order(jobs: Iterable[JobRecord]) -> tuple[JobRecord, ...]:
@@ -242,6 +246,7 @@ def _read(data: object) -> JobRecord:
             max_memory=_ceiling(options["max_memory"]),
             max_device_memory=_ceiling(options.get("max_device_memory")),
             seed=int(options["seed"]),
+            statistics=_text(options.get("statistics", "")),
             more=kept,
         ),
         state=JobState(data["state"]),

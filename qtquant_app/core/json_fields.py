@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from qtquant_app.core.json_reader import MOST_MEMBERS, Items
 from qtquant_app.core.json_text import shown
 
 _LARGEST = 1 << 63
@@ -28,6 +29,10 @@ class Fields:
         if not isinstance(value, str):
             raise self._bad(key, "a text")
         return value
+
+    def text_or(self, key: str, default: str = "") -> str:
+        """A text that may be missing."""
+        return self.text(key) if key in self._data else default
 
     def count(self, key: str) -> int:
         """A whole number from 0 that fits 63 bits."""
@@ -53,10 +58,12 @@ class Fields:
             raise self._bad(key, f"one of {', '.join(words)}")
         return value
 
-    def items(self, key: str) -> list[Any]:
+    def items(self, key: str, most: int | None = None) -> Sequence[Any]:
         value = self.any(key)
-        if not isinstance(value, list):
+        if not isinstance(value, (list, Items)):
             raise self._bad(key, "a list")
+        if most is not None and len(value) > most:
+            raise ValueError(f"{key} holds more than {most:,} items")
         return value
 
     def sizes(self, key: str) -> tuple[int, ...]:

@@ -110,6 +110,9 @@ class Plan:
     max_memory: int | None = None
     seed: int = 0
     max_device_memory: int | None = None
+    statistics: str = ""
+    """The file that says which columns matter; empty where all count alike."""
+    statistics_sha256: str = ""
 
     @property
     def format(self) -> str:
@@ -148,6 +151,8 @@ class Plan:
             "texts": dict(self.texts),
             "seed": self.seed,
         }
+        if self.statistics_sha256:
+            deciding["statistics"] = self.statistics_sha256
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
@@ -183,6 +188,7 @@ class Plan:
             "max_memory": self.max_memory,
             "seed": self.seed,
             "max_device_memory": self.max_device_memory,
+            **({"statistics": self.statistics, "statistics_sha256": self.statistics_sha256} if self.statistics else {}),
         }
 
     @classmethod
@@ -211,6 +217,8 @@ class Plan:
             max_memory=read.optional_count("max_memory"),
             seed=read.count("seed"),
             max_device_memory=read.optional_count("max_device_memory"),
+            statistics=read.text_or("statistics"),
+            statistics_sha256=read.text_or("statistics_sha256"),
         )
 
 
@@ -285,7 +293,7 @@ def out_tensor_json(tensor: OutTensor) -> dict[str, Any]:
 def _file_from(item: object) -> OutFile:
     read = Fields(item)
     tensors = tuple(_out_tensor_from(Fields(tensor)) for tensor in read.items("tensors"))
-    digest = read.text("header_sha256") if isinstance(item, Mapping) and "header_sha256" in item else ""
+    digest = read.text_or("header_sha256")
     return OutFile(read.text("name"), read.count("header_bytes"), read.count("nbytes"), tensors, digest)
 
 

@@ -126,7 +126,7 @@ def _chunk(
     weights = as_float32(raw, tensor.dtype)
     for scheme in schemes:
         with located(tensor, start):
-            chunk = tools.backend.quantize(raw, tensor.dtype, scheme, tools.format.align, fixed.get(scheme))
+            chunk = tools.quantized(raw, tensor, scheme, fixed.get(scheme))
         responses = None
         if sensitivity is not None:
             restored = tools.backend.dequantize(chunk, tensor.dtype, scheme, columns)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
+from qtquant_app.core.checkpoint import Checkpoint, Statistics, TensorInfo
 from qtquant_app.core.errors import PlanError, SourceError
 from qtquant_app.core.foreign_files import read_bounded
 from qtquant_app.core.json_text import shown
@@ -30,20 +30,12 @@ _MOST = 1 << 31
 _SUMS, _COUNTS = ".in_sum2", ".counts"
 
 
-@dataclass(frozen=True)
-class Importance:
-    """What a statistics file says of one checkpoint: `columns` by the name of the source tensor."""
-
-    path: str = ""
-    sha256: str = ""
-    columns: Mapping[str, Columns] = field(default_factory=dict)
-
-    def of(self, tensor: TensorInfo) -> Columns | None:
-        """The importance of the input columns of `tensor`, where it is known."""
-        return self.columns.get(tensor.name)
+def with_statistics(checkpoint: Checkpoint, path: str | Path | None) -> Checkpoint:
+    """`checkpoint` with what the file at `path` says of it; as it is, where there is none. Raises what `read_statistics` does."""
+    return checkpoint if not path else replace(checkpoint, statistics=read_statistics(path, checkpoint))
 
 
-def read_importance(path: str | Path, checkpoint: Checkpoint) -> Importance:
+def read_statistics(path: str | Path, checkpoint: Checkpoint) -> Statistics:
     """The statistics in the file at `path` for the matrices of `checkpoint`, which it may call by their own names or as GGUF does.
 
     Raises SourceError where the file is none, does not fit the checkpoint, or names nothing in it.
@@ -77,7 +69,7 @@ def read_importance(path: str | Path, checkpoint: Checkpoint) -> Importance:
             hint="give the statistics of this very model",
             code="importance",
         )
-    return Importance(str(path), hashlib.sha256(data).hexdigest(), found)
+    return Statistics(str(Path(path).absolute()), hashlib.sha256(data).hexdigest(), found)
 
 
 def _part(data: bytes, offset: int, nbytes: int) -> bytes:

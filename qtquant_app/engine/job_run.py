@@ -26,11 +26,13 @@ _SECONDS_PER_NOTE = 2.0
 def carry_out(record: JobRecord) -> Generator[Event, None, RunReport]:
     """Opens the job's source, makes its plan, tells it as Planned, and runs it. Raises as `engine.quantize.run` does."""
     from qtquant_app.engine.finite import check_finite
+    from qtquant_app.engine.importance import with_statistics
     from qtquant_app.engine.planner import make_plan
     from qtquant_app.engine.quantize import run
     from qtquant_app.engine.source import open_checkpoint
 
-    wanted, checkpoint = record.options, open_checkpoint(record.source)
+    wanted = record.options
+    checkpoint = with_statistics(open_checkpoint(record.source), wanted.statistics)
     found = (yield from check_finite(checkpoint, record.recipe)) if record.recipe.nonfinite == "keep" else None
     plan = make_plan(
         checkpoint,

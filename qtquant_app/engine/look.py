@@ -156,13 +156,13 @@ def quantized(
     if scheme.row_block == 1 or _whole_blocks(rows, scheme.row_block, matrix.rows):
         raw = read_rows(tools, matrix, rows)
         with located(matrix, rows):
-            return raw, tools.backend.quantize(raw, matrix.dtype, scheme, tools.format.align, fixed)
+            return raw, tools.quantized(raw, matrix, scheme, fixed)
     parts, raws, taken = [], [], []
     for block in np.unique(rows // scheme.row_block).tolist():
         first = block * scheme.row_block
         raw = tools.reader.rows(matrix, first, min(first + scheme.row_block, matrix.rows))
         with located(matrix, first):
-            chunk = tools.backend.quantize(raw, matrix.dtype, scheme, tools.format.align, fixed)
+            chunk = tools.quantized(raw, matrix, scheme, fixed)
         mine = np.flatnonzero(rows // scheme.row_block == block)
         parts.append(rows_of(chunk, rows[mine] - first, scheme))
         raws.append(raw[rows[mine] - first])

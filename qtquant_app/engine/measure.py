@@ -37,7 +37,7 @@ def chunks(
     def work(start: int, stop: int) -> tuple[int, T]:
         raw = tools.reader.rows(tensor, start, stop)
         with located(tensor, start):
-            chunk = tools.backend.quantize(raw, tensor.dtype, scheme, tools.format.align, fixed)
+            chunk = tools.quantized(raw, tensor, scheme, fixed)
         return tensor.row_bytes * (stop - start), take(raw, chunk, start)
 
     found = []

@@ -102,6 +102,8 @@ def make_plan(
         max_memory=max_memory,
         seed=seed,
         max_device_memory=max_device_memory,
+        statistics=checkpoint.statistics.path,
+        statistics_sha256=checkpoint.statistics.sha256,
     )
 
 

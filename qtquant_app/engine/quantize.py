@@ -37,6 +37,7 @@ from qtquant_app.engine.containers import container_of
 from qtquant_app.engine.cost import Cut, fitting
 from qtquant_app.engine.experts.splitting import as_planned
 from qtquant_app.engine.faults import DISK_FULL
+from qtquant_app.engine.importance import with_statistics
 from qtquant_app.engine.journal import Past
 from qtquant_app.engine.layout import Decision, by_source
 from qtquant_app.engine.memory import device_peak_bytes, give_back, peak_bytes, watch_device
@@ -129,7 +130,12 @@ def reopen(plan: Plan) -> Checkpoint:
         raise SourceError(
             f"{plan.label} has changed since it was planned", hint="make the plan again", code="source-changed"
         )
-    return as_planned(checkpoint, (tensor.name for tensor in plan.tensors))
+    planned = with_statistics(as_planned(checkpoint, (tensor.name for tensor in plan.tensors)), plan.statistics)
+    if planned.statistics.sha256 != plan.statistics_sha256:
+        raise SourceError(
+            f"{plan.statistics} has changed since the plan was made", hint="make the plan again", code="source-changed"
+        )
+    return planned
 
 
 def _quantize(

@@ -44,7 +44,7 @@ def scan(
         marks = FileMarks(checkpoint.root)
         with uncollected():
             subjects = _subjects(checkpoint, schemes, format)
-            _recall(subjects, store, marks, resolved)
+            _recall(subjects, store, marks, _backend(resolved, checkpoint))
             found = {subject.tensor.name: subject.scan() for subject in subjects if subject.complete}
         fresh = [subject for subject in subjects if subject.tensor.name not in found]
         known = len(found)
@@ -81,7 +81,7 @@ def _recalled(
 ) -> tuple[TensorScan, ...] | None:
     """All tensors out of the cache; None where one is not in it."""
     subjects = _subjects(checkpoint, schemes, format)
-    _recall(subjects, store, FileMarks(checkpoint.root), device)
+    _recall(subjects, store, FileMarks(checkpoint.root), _backend(device, checkpoint))
     if not all(subject.complete for subject in subjects):
         return None
     found = []
@@ -96,9 +96,8 @@ def _subjects(checkpoint: Checkpoint, schemes: Sequence[Scheme], format: str) ->
     return [Subject.of(tensor, sizes) for tensor in checkpoint.tensors]
 
 
-def _recall(subjects: Sequence[Subject], store: ScanCache, marks: FileMarks, device: str) -> None:
+def _recall(subjects: Sequence[Subject], store: ScanCache, marks: FileMarks, backend: str) -> None:
     """Fills in what earlier scans found, without reading a weight."""
-    backend = device.partition(":")[0]
     open_ones = [subject for subject in subjects if subject.known is None]
     for subject in open_ones:
         subject.identity = marks.key(subject.tensor, backend)
@@ -110,6 +109,11 @@ def _recall(subjects: Sequence[Subject], store: ScanCache, marks: FileMarks, dev
     known = store.known(subject.content for subject in open_ones if subject.content)
     for subject in open_ones:
         subject.known = known.get(subject.content)
+
+
+def _backend(device: str, checkpoint: Checkpoint) -> str:
+    """What, beside the weights, decides their codes: who does the arithmetic, and which columns matter."""
+    return f"{device.partition(':')[0]}{checkpoint.statistics.sha256}"
 
 
 def _content_key(subject: Subject, content: bytes, backend: str) -> bytes:
@@ -125,7 +129,7 @@ def _work(
     tools: Tools, subjects: Sequence[Subject], store: ScanCache, marks: FileMarks, found: dict[str, TensorScan]
 ) -> Generator[Event, None, int]:
     """Works through `subjects` and adds to `found`; returns how many the cache knew by their content after all."""
-    backend, contents = tools.device.partition(":")[0], dict[str, bytes]()
+    backend, contents = _backend(tools.device, tools.reader.checkpoint), dict[str, bytes]()
     learnt, recalled = set[bytes](), set[str]()
 
     def look(subject: Subject, content: bytes) -> None:

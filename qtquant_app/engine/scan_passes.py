@@ -163,7 +163,7 @@ def _measure(
         try:
             with located(matrix, start):
                 fixed = wanted.fixed.get(scheme)
-                errors[scheme] = tools.backend.quantize(raw, matrix.dtype, scheme, tools.format.align, fixed).errors
+                errors[scheme] = tools.quantized(raw, matrix, scheme, fixed).errors
         except SourceError as error:
             errors[scheme] = error.message
     return subject, wanted, _Measured(matrix.row_bytes * (stop - start), outliers, errors)

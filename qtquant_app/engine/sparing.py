@@ -62,7 +62,15 @@ class SparingBackend:
         """What happened since the last call."""
         return [self._said.popleft() for _ in range(len(self._said))]
 
-    def quantize(self, raw: Raw, dtype: str, scheme: Scheme, align: int, fixed: Fixed | None = None) -> QuantizedChunk:
+    def quantize(
+        self,
+        raw: Raw,
+        dtype: str,
+        scheme: Scheme,
+        align: int,
+        fixed: Fixed | None = None,
+        importance: NDArray[np.float32] | None = None,
+    ) -> QuantizedChunk:
         """As `Backend.quantize`."""
         if scheme.needs_extremes and fixed is None:
             fixed = self.fix(*self.extremes(raw, dtype), dtype, scheme)
@@ -70,7 +78,7 @@ class SparingBackend:
         return _joined(
             self._each(
                 raw.shape,
-                lambda backend, start, stop: backend.quantize(raw[start:stop], dtype, scheme, align, given),
+                lambda backend, start, stop: backend.quantize(raw[start:stop], dtype, scheme, align, given, importance),
                 scheme.row_block,
             ),
             scheme,

@@ -134,7 +134,7 @@ def _quantize_rows(
         nbytes = raw.nbytes
 
         def quantized(rows: Raw) -> QuantizedChunk:
-            return tools.backend.quantize(rows, tensor.dtype, scheme, tools.format.align, fixed)
+            return tools.quantized(rows, tensor, scheme, fixed)
 
         chunk, mended = on_finite(raw, tensor.dtype, policy, quantized)
         refuse_infinite(tools.backend, chunk, tensor.dtype, scheme, tensor.shape[1])

@@ -16,7 +16,7 @@ from qtquant_app.engine.device import backend_for
 from qtquant_app.engine.reader import TensorReader
 from qtquant_app.engine.sparing import SparingBackend
 from qtquant_app.formats import Format
-from qtquant_app.quant.chunk import Backend
+from qtquant_app.quant.chunk import Backend, Fixed, QuantizedChunk, Raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,14 @@ class Tools:
     pool: Executor
     window: int
     cut: Cut
+
+    def quantized(self, raw: Raw, tensor: TensorInfo, scheme: Scheme, fixed: Fixed | None = None) -> QuantizedChunk:
+        """Rows of `tensor` under `scheme`, as a run writes them; columns weigh as the checkpoint's statistics say, if it has any.
+
+        Raises what `Backend.quantize` does.
+        """
+        importance = self.reader.checkpoint.statistics.columns.get(tensor.name)
+        return self.backend.quantize(raw, tensor.dtype, scheme, self.format.align, fixed, importance)
 
     def warnings(self) -> Sequence[Warned]:
         """What the device had no memory for since the last call."""

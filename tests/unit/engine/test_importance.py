@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from qtquant_app.core.errors import SourceError
-from qtquant_app.engine.importance import read_importance
+from qtquant_app.engine.importance import read_statistics
 from qtquant_app.engine.source import open_checkpoint
 from qtquant_app.formats.gguf.container import build_header
 from qtquant_app.formats.gguf.values import Value, ValueType
@@ -42,17 +42,16 @@ def test_sums_become_means_under_either_name(model: Path, tmp_path: Path) -> Non
     width = checkpoint.by_name[name].shape[1]
     sums = np.arange(width) + 1.0
     for stored in ("blk.1.attn_q.weight", name):
-        found = read_importance(_statistics(tmp_path / "i.gguf", {stored: (sums, 4)}), checkpoint)
+        found = read_statistics(_statistics(tmp_path / "i.gguf", {stored: (sums, 4)}), checkpoint)
         assert list(found.columns) == [name] and len(found.sha256) == 64
-        columns = found.of(checkpoint.by_name[name])
-        assert columns is not None and np.array_equal(columns, (sums / 4).astype(np.float32))
+        assert np.array_equal(found.columns[name], (sums / 4).astype(np.float32))
 
 
 def test_a_matrix_that_no_token_came_by_has_no_importance(model: Path, tmp_path: Path) -> None:
     checkpoint = open_checkpoint(model)
     width = checkpoint.by_name["model.layers.0.self_attn.q_proj.weight"].shape[1]
     entries = {"blk.0.attn_q.weight": (np.zeros(width), 0.0), "blk.0.attn_k.weight": (np.ones(width), 2.0)}
-    found = read_importance(_statistics(tmp_path / "i.gguf", entries), checkpoint)
+    found = read_statistics(_statistics(tmp_path / "i.gguf", entries), checkpoint)
     assert list(found.columns) == ["model.layers.0.self_attn.k_proj.weight"]
 
 
@@ -71,13 +70,13 @@ def test_what_does_not_fit_is_refused_by_name(
     checkpoint = open_checkpoint(model)
     path = _statistics(tmp_path / "i.gguf", entries)
     with pytest.raises(SourceError, match=said) as refused:
-        read_importance(path, checkpoint)
+        read_statistics(path, checkpoint)
     assert str(path) in refused.value.message
 
 
 def test_a_file_that_is_none_is_refused(model: Path, tmp_path: Path) -> None:
     (tmp_path / "i.gguf").write_bytes(b"something else altogether")
     with pytest.raises(SourceError, match="GGUF"):
-        read_importance(tmp_path / "i.gguf", open_checkpoint(model))
+        read_statistics(tmp_path / "i.gguf", open_checkpoint(model))
     with pytest.raises(SourceError, match="cannot be read"):
-        read_importance(tmp_path / "none.gguf", open_checkpoint(model))
+        read_statistics(tmp_path / "none.gguf", open_checkpoint(model))
