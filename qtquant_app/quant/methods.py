@@ -74,6 +74,7 @@ class ClipSearch(Method):
     )
     formula = "argmin over p of sum (w - w'(p))^2, range multiplied by p; the clipping search of OMSE (Choukroun 2019)"
     strategies = ("channel", "group")
+    layouts = True
     factors = tuple((108 - 2 * step) / 100 for step in range(40))
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
 from qtquant_app.core.errors import PlanError
@@ -40,7 +41,7 @@ class Bound:
 
     def metadata(self, table: Table) -> dict[str, Value]:
         """All that the header says besides the tensors. Raises PlanError naming what is missing."""
-        name = self.checkpoint.label.rstrip("/\\").replace("\\", "/").rpartition("/")[2].partition("@")[0]
+        name = model_name(self.checkpoint.path)
         rows = next(shape[0] for title, _, shape in table if title == _EMBEDDING)
         found = general(self.architecture.name, name, mixture_of(table, self.model), _readme(self.checkpoint))
         try:
@@ -60,6 +61,14 @@ class Bound:
     def left_out(self) -> list[str]:
         """Tensors that are not of the text's part of the model."""
         return [name for name, target in self.targets.items() if target is None and "vision" in name]
+
+
+def model_name(path: Path) -> str:
+    """What the checkpoint at `path`, resolved, is called: its folder, or its repository where it lies in the Hub's cache."""
+    folder = path if not path.suffix or path.is_dir() else path.parent
+    if folder.parent.name == "snapshots" and "--" in folder.parent.parent.name:
+        return folder.parent.parent.name.rpartition("--")[2]
+    return folder.name
 
 
 def bind(checkpoint: Checkpoint) -> Bound:

@@ -23,8 +23,7 @@ from qtquant_app.quant.chunk import (
     row_bytes,
 )
 from qtquant_app.quant.floats import is_float
-from qtquant_app.quant.kernels import blocks_codec, floats_cpu, fused
-from qtquant_app.quant.kernels import offsets_cpu
+from qtquant_app.quant.kernels import blocks_codec, floats_cpu, fused, offsets_cpu
 from qtquant_app.quant.kernels.affine import parameters
 from qtquant_app.quant.kernels.fused import Scratch
 from qtquant_app.quant.kernels.packing import BLOCK

@@ -16,8 +16,9 @@ from numba.extending import intrinsic
 
 LANES = 16
 
-_F32 = ir.VectorType(ir.FloatType(), LANES)
+FLOATS = ir.VectorType(ir.FloatType(), LANES)
 _F64 = ir.VectorType(ir.DoubleType(), LANES)
+_I64 = ir.VectorType(ir.IntType(64), LANES)
 
 
 @intrinsic
@@ -28,22 +29,22 @@ def add_errors(_context: Any, lanes: Any, weights: Any, restored: Any, blocks: A
     """
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        lanes_at, weights_at, restored_at = (_data(context, builder, signature, args, k) for k in range(3))
-        *sums, highest = (_load(builder, lanes_at, _F64, index) for index in range(4))
+        lanes_at, weights_at, restored_at = (data_of(context, builder, signature, args, k) for k in range(3))
+        *sums, highest = (load_lanes(builder, lanes_at, _F64, index) for index in range(4))
         totals = [cgutils.alloca_once_value(builder, lane) for lane in sums]
-        peak = cgutils.alloca_once_value(builder, builder.fptrunc(highest, _F32))
+        peak = cgutils.alloca_once_value(builder, builder.fptrunc(highest, FLOATS))
         with cgutils.for_range(builder, args[3]) as loop:
-            weight = _load(builder, weights_at, _F32, loop.index)
-            back = _load(builder, restored_at, _F32, loop.index)
+            weight = load_lanes(builder, weights_at, FLOATS, loop.index)
+            back = load_lanes(builder, restored_at, FLOATS, loop.index)
             error = builder.fsub(weight, back)
             for total, value in zip(totals, (error, weight, back), strict=True):
                 _add_square(builder, total, value)
-            size = builder.select(builder.fcmp_ordered("<", error, _zero(_F32)), builder.fneg(error), error)
+            size = builder.select(builder.fcmp_ordered("<", error, zero_of(FLOATS)), builder.fneg(error), error)
             so_far = builder.load(peak)
             builder.store(builder.select(builder.fcmp_ordered(">", size, so_far), size, so_far), peak)
         for index, total in enumerate(totals):
-            _store(builder, builder.load(total), lanes_at, _F64, index)
-        _store(builder, builder.fpext(builder.load(peak), _F64), lanes_at, _F64, 3)
+            store_lanes(builder, builder.load(total), lanes_at, _F64, index)
+        store_lanes(builder, builder.fpext(builder.load(peak), _F64), lanes_at, _F64, 3)
         return context.get_dummy_value()
 
     return types.void(lanes, weights, restored, types.int64), emit
@@ -57,12 +58,12 @@ def trial_error(_context: Any, weights: Any, blocks: Any, scale: Any, lowest: An
     """
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        weights_at = _data(context, builder, signature, args, 0)
-        total = cgutils.alloca_once_value(builder, _zero(_F64))
-        scale, lowest, highest = (_spread(builder, value) for value in args[2:])
-        magic = ir.Constant(_F32, [12582912.0] * LANES)
+        weights_at = data_of(context, builder, signature, args, 0)
+        total = cgutils.alloca_once_value(builder, zero_of(_F64))
+        scale, lowest, highest = (spread(builder, value) for value in args[2:])
+        magic = ir.Constant(FLOATS, [12582912.0] * LANES)
         with cgutils.for_range(builder, args[1]) as loop:
-            weight = _load(builder, weights_at, _F32, loop.index)
+            weight = load_lanes(builder, weights_at, FLOATS, loop.index)
             steps = builder.fdiv(weight, scale)
             steps = builder.select(builder.fcmp_ordered(">", steps, lowest), steps, lowest)
             steps = builder.select(builder.fcmp_ordered("<", steps, highest), steps, highest)
@@ -75,11 +76,42 @@ def trial_error(_context: Any, weights: Any, blocks: Any, scale: Any, lowest: An
 
 
 @intrinsic
+def trial_offset_error(
+    _context: Any, weights: Any, blocks: Any, count: Any, scale: Any, offset: Any, highest: Any
+) -> Any:
+    """As `trial_error`, of rounding the first `count` of float32 weights [16 * blocks] to `offset` and whole multiples, 0 to
+    `highest`, of `scale` above it."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        weights_at = data_of(context, builder, signature, args, 0)
+        total = cgutils.alloca_once_value(builder, zero_of(_F64))
+        scale, offset, highest = (spread(builder, value) for value in args[3:])
+        magic = ir.Constant(FLOATS, [12582912.0] * LANES)
+        own = ir.Constant(_I64, list(range(LANES)))
+        with cgutils.for_range(builder, args[1]) as loop:
+            weight = load_lanes(builder, weights_at, FLOATS, loop.index)
+            steps = builder.fdiv(builder.fsub(weight, offset), scale)
+            steps = builder.select(builder.fcmp_ordered(">", steps, zero_of(FLOATS)), steps, zero_of(FLOATS))
+            steps = builder.select(builder.fcmp_ordered("<", steps, highest), steps, highest)
+            steps = builder.fsub(builder.fadd(steps, magic), magic)
+            error = builder.fsub(weight, builder.fadd(builder.fmul(steps, scale), offset))
+            first = builder.mul(loop.index, ir.Constant(loop.index.type, LANES))
+            there = builder.icmp_signed(
+                "<", builder.add(_spread_number(builder, first), own), _spread_number(builder, args[2])
+            )
+            _add_square(builder, total, builder.select(there, error, zero_of(FLOATS)))
+        return _folded(builder, builder.load(total))
+
+    single = types.float32
+    return types.float64(weights, types.int64, types.int64, single, single, single), emit
+
+
+@intrinsic
 def folded(_context: Any, sums: Any, index: Any) -> Any:
     """(float64 [16 * n], index) -> float64: the sum over the sixteen lanes at `index`, halves added to halves."""
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _folded(builder, _load(builder, _data(context, builder, signature, args, 0), _F64, args[1]))
+        return _folded(builder, load_lanes(builder, data_of(context, builder, signature, args, 0), _F64, args[1]))
 
     return types.float64(sums, types.int64), emit
 
@@ -98,7 +130,7 @@ def _part(builder: Any, vector: Any, start: int, width: int) -> Any:
     return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), order)
 
 
-def _zero(kind: Any) -> Any:
+def zero_of(kind: Any) -> Any:
     return ir.Constant(kind, None)
 
 
@@ -108,13 +140,17 @@ def _add_square(builder: Any, total: Any, value: Any) -> None:
     builder.store(builder.fadd(builder.load(total), square, flags=("contract",)), total)
 
 
-def _spread(builder: Any, value: Any) -> Any:
-    first = builder.insert_element(ir.Constant(_F32, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
+def spread(builder: Any, value: Any, kind: Any = FLOATS) -> Any:
+    first = builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
     order = ir.Constant(ir.VectorType(ir.IntType(32), LANES), None)
-    return builder.shuffle_vector(first, ir.Constant(_F32, ir.Undefined), order)
+    return builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), order)
 
 
-def _data(context: Any, builder: Any, signature: Any, args: Any, position: int) -> Any:
+def _spread_number(builder: Any, value: Any) -> Any:
+    return spread(builder, value, _I64)
+
+
+def data_of(context: Any, builder: Any, signature: Any, args: Any, position: int) -> Any:
     return context.make_array(signature.args[position])(context, builder, args[position]).data
 
 
@@ -125,9 +161,9 @@ def _address(builder: Any, data: Any, kind: Any, index: Any) -> Any:
     return builder.bitcast(builder.gep(data, [offset]), kind.as_pointer())
 
 
-def _load(builder: Any, data: Any, kind: Any, index: Any) -> Any:
+def load_lanes(builder: Any, data: Any, kind: Any, index: Any) -> Any:
     return builder.load(_address(builder, data, kind, index), align=4, typ=kind)
 
 
-def _store(builder: Any, value: Any, data: Any, kind: Any, index: int) -> None:
+def store_lanes(builder: Any, value: Any, data: Any, kind: Any, index: int) -> None:
     builder.store(value, _address(builder, data, kind, index), align=4)

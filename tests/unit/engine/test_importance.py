@@ -7,12 +7,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import SourceError
-from qtquant_app.engine.importance import read_statistics
+from qtquant_app.core.plan import Plan, RunOptions
+from qtquant_app.core.recipe import Recipe
+from qtquant_app.core.scheme import Scheme
+from qtquant_app.engine.importance import read_statistics, with_statistics
+from qtquant_app.engine.planner import make_plan
+from qtquant_app.engine.quantize import run
 from qtquant_app.engine.source import open_checkpoint
+from qtquant_app.engine.tools import open_tools
+from qtquant_app.engine.verify import result_plan
+from qtquant_app.engine.written import restored_weights
+from qtquant_app.formats import find
 from qtquant_app.formats.gguf.container import build_header
 from qtquant_app.formats.gguf.values import Value, ValueType
+from qtquant_app.quant.chunk import as_float32
 from tests.checkpoints import small_llama
+from tests.driving import finish
 
 
 def _statistics(path: Path, entries: dict[str, tuple[np.ndarray, float]]) -> Path:
@@ -80,3 +92,38 @@ def test_a_file_that_is_none_is_refused(model: Path, tmp_path: Path) -> None:
         read_statistics(tmp_path / "i.gguf", open_checkpoint(model))
     with pytest.raises(SourceError, match="cannot be read"):
         read_statistics(tmp_path / "none.gguf", open_checkpoint(model))
+
+
+def test_a_run_weighs_as_the_statistics_say_and_refuses_others_afterwards(tmp_path: Path) -> None:
+    name = "model.layers.0.mlp.down_proj.weight"
+    plain = open_checkpoint("sample")
+    width = plain.by_name[name].shape[1]
+    sums = np.where(np.arange(width) % 8 == 0, 1000.0, 0.1)
+    path = _statistics(tmp_path / "i.gguf", {name: (sums, 1)})
+    recipe = Recipe(Scheme.of_layout("Q4_0"), format="gguf")
+    errors = {}
+    for label, checkpoint in (("plain", plain), ("weighed", with_statistics(plain, path))):
+        plan = make_plan(checkpoint, recipe, device="cpu")
+        assert Plan.from_json(plan.to_json()) == plan
+        _, report = finish(run(plan, RunOptions(str(tmp_path / label))))
+        assert report.verified
+        errors[label] = _column_errors(checkpoint, tmp_path / label, name)
+        errors[f"{label} digest"] = plan.digest
+    heavy = np.arange(width) % 8 == 0
+    assert errors["weighed"][heavy].sum() < 0.7 * errors["plain"][heavy].sum()
+    assert errors["weighed"].sum() > errors["plain"].sum()
+    assert errors["weighed digest"] != errors["plain digest"]
+    _statistics(path, {name: (sums + 1, 1)})
+    with pytest.raises(SourceError, match="has changed since the plan was made"):
+        finish(run(plan, RunOptions(str(tmp_path / "later"))))
+
+
+def _column_errors(checkpoint: Checkpoint, folder: Path, name: str) -> np.ndarray:
+    """Sum of squared errors of each input column of `name` in the result at `folder`."""
+    plan = result_plan(folder)
+    with open_tools(checkpoint, find("gguf"), "cpu") as tools:
+        restored = finish(restored_weights(tools, folder, plan))[1][name].numpy()
+        tensor = checkpoint.by_name[name]
+        source = as_float32(tools.reader.rows(tensor, 0, tensor.shape[0]), tensor.dtype)
+        found: np.ndarray = ((source - restored) ** 2).sum(axis=0)
+        return found
