@@ -17,6 +17,7 @@ LLAMA_CONFIG = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "vocab_size": 96,
+    "max_position_embeddings": 512,
     "tie_word_embeddings": False,
 }
 
