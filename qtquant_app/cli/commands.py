@@ -173,10 +173,16 @@ def verify(options: Namespace) -> int:
 
 
 def formats(options: Namespace) -> int:
+    from qtquant_app.cli.runtime import show_table
+    from qtquant_app.engine.runtime_table import runtime_table
     from qtquant_app.formats import registry
 
     rows = [format.to_json() for format in registry().values()]
-    show.document({"formats": rows}) if options.json else show.listing(rows, ("name", "bits", "readers", "description"))
+    if options.json:
+        show.document({"formats": rows, "runtimes": [row.to_json() for row in runtime_table()]})
+    else:
+        show.listing(rows, ("name", "bits", "readers", "description"))
+        show_table(runtime_table())
     return 0
 
 

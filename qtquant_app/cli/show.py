@@ -6,11 +6,13 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from qtquant_app.cli.progress import printable
 from qtquant_app.cli.progress import say as say
 from qtquant_app.core.checkpoint import Checkpoint
+from qtquant_app.core.coverage import coverage_text, linear_coverage
 from qtquant_app.core.escaping import json_text, shortened
 from qtquant_app.core.outcome import outcomes
 from qtquant_app.core.plan import Plan
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from qtquant_app.engine.preview import Preview
 
 _WORST = 5
+_FRAMED = 74
+"""Columns inside a frame."""
 _WIDEST = 200
 """Characters of a cell: one name of ten thousand would make every row as long."""
 
@@ -79,6 +83,7 @@ def plan(made: Plan, free: int | None = None) -> None:
     table(
         [
             ("quantized", f"{quantized} of {len(made.tensors)} tensors"),
+            ("coverage", coverage_text(linear_coverage(made.tensors))),
             (
                 "size",
                 f"{bytes_text(made.source_bytes)} -> {bytes_text(made.output_bytes)} ({made.output_bytes:,} bytes exactly)",
@@ -97,6 +102,14 @@ def plan(made: Plan, free: int | None = None) -> None:
         say(f"rule {printable(rule.pattern)}: {rule.matches} tensors, {bytes_text(rule.bytes)}")
     for warning in made.warnings:
         say(f"warning: {printable(warning.text)}")
+
+
+def low_coverage(text: str) -> None:
+    """That little of the model is quantized, framed, on stderr: the last thing to be seen. Nothing where `text` is empty."""
+    if text:
+        lines = wrap(f"WARNING: {printable(text)}", _FRAMED)
+        edge = "!" * (_FRAMED + 6)
+        say("\n".join([edge, *(f"!! {line:{_FRAMED}} !!" for line in lines), edge]), stream=sys.stderr)
 
 
 def findings(found: Sequence[Finding], runtimes: Sequence[str]) -> None:
@@ -143,6 +156,7 @@ def report(done: RunReport) -> None:
             ("saved", done.output),
             ("size", f"{bytes_text(done.output_bytes)}, {done.bits_per_weight:.3f} bits per weight"),
             ("quantized", f"{done.coverage.quantized} tensors, {done.coverage.kept} kept as they are"),
+            ("coverage", coverage_text(done.coverage.parameters_quantized_percent)),
             ("time", f"{duration_text(done.seconds)}, {bytes_text(done.peak_ram_bytes)} RAM"),
             ("verified", "yes, every tensor reopened and compared" if done.verified else "no"),
             *_limits(done),

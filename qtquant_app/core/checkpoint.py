@@ -46,7 +46,7 @@ class TensorInfo:
     """What it is decoded from, where the checkpoint is quantized: dtype and bytes are then those of the float weight that it stands
     for, and `offset` counts bytes of that."""
     part: Part | None = None
-    """Where it lies in a stack of experts, if in one. `offset` counts bytes of the matrix itself where it is not in one piece there."""
+    """Where it lies in a stack of experts, if in one. `offset` counts bytes of the matrix itself where it is in pieces there."""
 
     @property
     def module(self) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import fsum, inf, log10, sqrt
 from typing import Any
 
+from qtquant_app.core.coverage import low_coverage_text
 from qtquant_app.core.json_fields import Fields
 from qtquant_app.core.scheme import Scheme
 
@@ -113,6 +114,11 @@ class Coverage:
     quantized: int
     kept: int
     parameters_quantized_percent: float
+
+    @property
+    def low(self) -> bool:
+        """Whether much less was quantized than there is."""
+        return self.quantized > 0 and bool(low_coverage_text(self.parameters_quantized_percent))
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -45,7 +45,7 @@ def classify(tensors: Iterable[TensorInfo], config: Mapping[str, Any]) -> tuple[
     """The same tensors, each with its kind."""
     listed = list(tensors)
     experts = _expert_count(config)
-    kinds = [Kind.EXPERT if experts and _is_stack(tensor, experts) else by_name(tensor) for tensor in listed]
+    kinds = [Kind.EXPERT if len(t.shape) == 3 and _is_stack(t, experts) else by_name(t) for t in listed]
     if None in kinds:
         classes = module_classes(config) if modest(config, len(listed)) else {}
         kinds = [kind or by_module(t, classes) or by_shape(t, config) for t, kind in zip(listed, kinds, strict=True)]
@@ -63,7 +63,7 @@ def _expert_count(config: Mapping[str, Any]) -> int:
 def _is_stack(tensor: TensorInfo, experts: int) -> bool:
     """Whether a tensor that no name tells holds one matrix for each expert: no convolution's kernel is as wide."""
     shape = tensor.shape
-    return len(shape) == 3 and shape[0] == experts and min(shape) > 1 and min(shape[1:]) >= _LEAST_SIDE
+    return shape[0] == experts and min(shape) > 1 and min(shape[1:]) >= _LEAST_SIDE
 
 
 def _of_kind(tensor: TensorInfo, kind: Kind) -> TensorInfo:

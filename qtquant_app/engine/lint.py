@@ -12,6 +12,7 @@ from qtquant_app.core.fitting import decided
 from qtquant_app.core.plan import Plan, TensorPlan
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.runtimes import Finding, Runtime, Severity, Trap, find
+from qtquant_app.core.stacks import only_stacked
 from qtquant_app.engine.mend import Case, in_format, mend
 from qtquant_app.formats import find as find_format
 
@@ -65,7 +66,7 @@ class _Desk:
 
     @cached_property
     def _facts(self) -> list[Facts]:
-        return facts_of(self._case.tensors, self._case.sharing, self._apart)
+        return facts_of(self._case.tensors, self._case.sharing, self._apart, only_stacked(self._case.checkpoint))
 
     def of_runtime(self, runtime: Runtime) -> list[Finding]:
         case = self._case

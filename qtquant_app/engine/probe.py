@@ -24,6 +24,7 @@ from qtquant_app.engine.commit import sha256_of
 from qtquant_app.engine.containers import container_of
 from qtquant_app.engine.cost import CHUNK_BYTES, chunk_rows
 from qtquant_app.engine.device import default_threads
+from qtquant_app.engine.experts.splitting import as_planned
 from qtquant_app.engine.layout import Decision, by_source
 from qtquant_app.engine.output import OutputFolder
 from qtquant_app.engine.pipeline import ordered
@@ -63,6 +64,7 @@ def probe(
     Reads at most 64 MB of the checkpoint. What it writes lies in a folder of its own beside `output`, which is gone at the end,
     however that comes. Kernels that have to be compiled come on top, once. Raises SourceError, DeviceError and OSError.
     """
+    checkpoint = as_planned(checkpoint, (tensor.name for tensor in plan.tensors))
     format, count = find(plan.format), threads or default_threads()
     kinds = _kinds(checkpoint, plan, count)
     yield StageChanged("quantize")
@@ -90,9 +92,8 @@ def timed(checkpoint: Checkpoint, plan: Plan, output: str | Path) -> Generator[E
     except OSError:
         return plan
     known = keep_speeds(checkpoint, output, plan.device, speeds)
-    decisions = [
-        Decision(tensor, planned.scheme) for tensor, planned in zip(checkpoint.tensors, plan.tensors, strict=True)
-    ]
+    tensors = as_planned(checkpoint, (tensor.name for tensor in plan.tensors)).tensors
+    decisions = [Decision(tensor, planned.scheme) for tensor, planned in zip(tensors, plan.tensors, strict=True)]
     seconds = seconds_of(decisions, plan.files, plan.copied_bytes, default_threads(), "full", known)
     return replace(plan, seconds_estimate=round(seconds, 2))
 
@@ -131,12 +132,12 @@ def _parts(
     ends = list(accumulate(tensor.nbytes for tensor in tensors))
     usual_size = min(CHUNK_BYTES, ends[-1] / len(tensors))
     wanted = max(2 * threads, round(nbytes / usual_size))
-    found: dict[tuple[str, int], TensorInfo] = {}
+    found: dict[tuple[str, str, int], TensorInfo] = {}
     for index in range(wanted):
         at = (2 * index + 1) * ends[-1] // (2 * wanted)
         tensor = tensors[bisect(ends, at)]
         chunk = _chunk(tensor, scheme, plan, at - (ends[bisect(ends, at)] - tensor.nbytes))
-        found[chunk.file, chunk.offset] = chunk
+        found[chunk.file, tensor.name if tensor.part else "", chunk.offset] = chunk
     return (replace(chunk, name=f"part.{index}.weight") for index, chunk in enumerate(found.values()))
 
 

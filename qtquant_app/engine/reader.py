@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 
+_HELD = 6
+"""Arrays kept by `held`: codes, scales and zero points of two tensors."""
+
 TILE = 1 << 16
 """Weights decoded at once, so that the processor's caches hold them."""
 
@@ -36,6 +39,8 @@ class RangeReader:
         self._local = threading.local()
         self._open: list[io.FileIO] = []
         self._lock = threading.Lock()
+        self._holding = threading.Lock()
+        self._held: dict[tuple[str, int, int], NDArray[np.uint8]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -60,6 +65,16 @@ class RangeReader:
     def take(self, file: str, offset: int, nbytes: int) -> NDArray[np.uint8]:
         """As `read`, in an array of the caller's own."""
         return self._fill(np.empty(nbytes, np.uint8), file, offset, nbytes)
+
+    def held(self, file: str, offset: int, nbytes: int) -> NDArray[np.uint8]:
+        """As `take`; kept until others have been held, for all threads that want the same."""
+        with self._holding:
+            key = file, offset, nbytes
+            if key not in self._held:
+                while len(self._held) >= _HELD:
+                    del self._held[next(iter(self._held))]
+                self._held[key] = self.take(file, offset, nbytes)
+            return self._held[key]
 
     def columns(
         self, file: str, offset: int, shape: tuple[int, ...], width: int, first: int, last: int, slot: str = ""

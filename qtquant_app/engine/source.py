@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
@@ -46,6 +47,9 @@ _CARRIED = (
 )
 _OWN = ("config.json", "qtquant.json", *_INDEXES)
 _MAX_JSON = 50_000_000
+_SMALL_JSON = 64_000
+_SHARE = 16
+"""Of the files beside it is what longer JSON may take."""
 _LONG_JSON = 8_000_000
 """Bytes from which JSON is parsed in Python: the parser in C holds every other thread up, a window's too, until its end."""
 _READERS = 4
@@ -222,9 +226,10 @@ class _Patient(json.JSONDecoder):
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file. Raises SourceError naming the file."""
+    """A JSON object from a file, such as a config, which may be long where the files beside it are: it takes up to twenty times its
+    size to make. Raises SourceError naming the file."""
     try:
-        text = read_bounded(path, _MAX_JSON)
+        text = read_bounded(path, min(_MAX_JSON, max(_SMALL_JSON, _bytes_beside(path) // _SHARE)))
         data = parse_json(text, cls=_Patient if len(text) > _LONG_JSON else None)
     except OSError as error:
         raise SourceError(f"{path.name} cannot be read: {error.strerror}", code="read") from None
@@ -233,6 +238,12 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise SourceError(f"{path.name} is not a JSON object", hint="fetch it again", code="json")
     return data
+
+
+def _bytes_beside(path: Path) -> int:
+    """What the other files of its folder take."""
+    with os.scandir(path.parent) as entries:
+        return sum(entry.stat().st_size for entry in entries if entry.is_file() and entry.name != path.name)
 
 
 def _config(root: Path) -> dict[str, Any]:

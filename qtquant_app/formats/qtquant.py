@@ -16,6 +16,7 @@ from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
 from qtquant_app.core.placement import Placement
 from qtquant_app.core.plan import Role, TensorPlan
 from qtquant_app.core.scheme import Scheme
+from qtquant_app.core.stacks import Stack, taken_apart
 from qtquant_app.formats.base import (
     Bytes,
     Format,
@@ -90,9 +91,22 @@ class QtQuantFormat(Format):
                 if tensor.scheme not in schemes:
                     schemes.append(tensor.scheme)
                 modules[tensor.module] = schemes.index(tensor.scheme)
+        stacks = {stack.tensor.name: _stack_json(stack) for stack in taken_apart(checkpoint, tensors)}
         return {
             "quant_method": "qtquant",
             "version": 1,
             "schemes": [scheme.to_json() for scheme in schemes],
             "modules": modules,
+            **({"stacks": stacks} if stacks else {}),
         }
+
+
+def _stack_json(stack: Stack) -> dict[str, Any]:
+    """How the experts of a stack that was taken apart lay in it: what loads the result puts them together again."""
+    return {
+        "experts": stack.prefix,
+        "leaves": list(stack.leaves),
+        "shape": list(stack.tensor.shape),
+        "transposed": stack.transposed,
+        "interleaved": stack.interleaved,
+    }

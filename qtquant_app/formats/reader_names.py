@@ -59,6 +59,13 @@ class Namer:
                 return [target, *(target.replace(first, other) for other in others)]
         return [target]
 
+    def without_prefix(self, name: str) -> tuple[str, str | None]:
+        """As `target`, before the prefix of the base model is put on or taken off."""
+        from transformers.core_model_loading import apply_converters
+
+        target, pattern = apply_converters(self.renamed(name), self._converters)
+        return str(target), pattern
+
     def knows(self, target: str) -> bool:
         return target in self._targets
 

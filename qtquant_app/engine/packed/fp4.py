@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from qtquant_app.engine.reader import RangeReader
 
 _SIZES = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6], np.float32)
-_VALUES = np.concatenate([_SIZES, -_SIZES])
+VALUES = np.concatenate([_SIZES, -_SIZES])
 """What each of the sixteen codes stands for; bit 3 is the sign."""
 
 _GROUPS = {"F8_E4M3": 16, "U8": 32, "F8_E8M0": 32}
@@ -83,7 +83,7 @@ class Fp4(Layout):
 
         def decode(first: int, last: int) -> Floats:
             own = slice(first, last)
-            values: Floats = _VALUES[dense(rows[own], 4, columns)]
+            values: Floats = VALUES[dense(rows[own], 4, columns)]
             values *= spread(scale[own], packed.group_size, columns)
             return values
 

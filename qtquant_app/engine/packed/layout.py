@@ -63,6 +63,7 @@ def layouts() -> tuple[Layout, ...]:
         bitsandbytes,
         compressed_tensors,
         fp4,
+        fp4_experts,
         gptq,
         mlx,
         plain,

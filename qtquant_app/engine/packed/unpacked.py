@@ -24,6 +24,8 @@ MARKS = (".weight_packed", ".weight_scale", ".weight_scale_inv", ".qweight", ".s
 
 _NUMBERS = frozenset((*QUANTIZABLE, *WORKED))
 """Dtypes of whole bytes, whose numbers can be read."""
+_EXPERTS = "_blocks"
+"""Of MXFP4 stacks of experts, which `engine.experts` tells."""
 _SHAPE = ".weight_shape"
 _STATE = ".weight.quant_state.bitsandbytes__"
 _LONGEST_STATE = 1 << 16
@@ -53,7 +55,7 @@ def unpacked(root: Path, tensors: Sequence[TensorInfo], config: Mapping[str, Any
 
 def unread(tensors: Iterable[TensorInfo]) -> tuple[str, ...]:
     """Tensors that can only be parts of a quantized weight, yet belong to no weight that was told."""
-    return tuple(tensor.name for tensor in tensors if tensor.name.endswith(MARKS))
+    return tuple(tensor.name for tensor in tensors if tensor.name.endswith((*MARKS, _EXPERTS)))
 
 
 def _stored_words(

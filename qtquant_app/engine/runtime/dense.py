@@ -19,6 +19,7 @@ from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.runtime.contents import CODES, COMPANIONS, SCALE, ZERO
 from qtquant_app.engine.runtime.decode import dequantize
 from qtquant_app.engine.runtime.placement import PLAIN, Placement, Sources
+from qtquant_app.engine.runtime.stacked import columns_of
 from qtquant_app.formats.reader_names import Namer
 
 _NAMES = (*COMPANIONS, "weight")
@@ -44,6 +45,7 @@ class Dequantize(ConversionOps):  # type: ignore[misc]
         self.hf_quantizer = quantizer
         self.original = original
         self._schemes, self._targets, self._patterns = schemes, targets, patterns
+        self._stacked_columns = columns_of(original)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Dequantize:
         # transformers copies a converter for every tensor it makes; this one keeps nothing between calls.
@@ -61,9 +63,10 @@ class Dequantize(ConversionOps):  # type: ignore[misc]
     ) -> dict[str, Any]:
         target = model.get_parameter_or_buffer(full_layer_name)
         dtype = self.hf_quantizer.dtype_of(full_layer_name, target)
+        columns = self._stacked_columns or target.shape[-1]
         waiting = {pattern: iter(tensors) for pattern, tensors in input_dict.items()}
         dense = {
-            pattern: [self._dense(pattern, name, waiting, target.shape[-1], dtype) for name in names]
+            pattern: [self._dense(pattern, name, waiting, columns, dtype) for name in names]
             for pattern, names in self._targets[full_layer_name].items()
         }
         if self.original is None:

@@ -6,11 +6,12 @@ takes them off, and merges or splits some; its own rules are asked here, name by
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from torch import nn
 from transformers import PreTrainedModel
-from transformers.conversion_mapping import get_model_conversion_mapping
+from transformers.core_model_loading import WeightTransform
 
 from qtquant_app.engine.runtime.contents import Contents
 from qtquant_app.formats.reader_names import Namer, in_loading_order
@@ -44,10 +45,11 @@ class Placement:
         return {target: sources[PLAIN][0] for target, sources in self.dense.items() if PLAIN in sources}
 
 
-def place(model: PreTrainedModel, contents: Contents) -> Placement:
-    """Where the quantized weights of `contents` go in `model`, a float skeleton. Those it has no use for are left out."""
+def place(model: PreTrainedModel, contents: Contents, transforms: Sequence[WeightTransform]) -> Placement:
+    """Where the quantized weights of `contents` go in `model`, a float skeleton that `transforms` load. Those it has no use for are
+    left out."""
     quantized = {f"{module}.weight": module for module in contents.schemes}
-    namer = Namer(model, get_model_conversion_mapping(model))
+    namer = Namer(model, transforms)
     placement = Placement()
     sources: dict[str, Sources] = {}
     for name in in_loading_order(contents.float_names()):

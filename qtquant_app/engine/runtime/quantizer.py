@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import WeightConverter, WeightTransform, revert_weight_conversion
 from transformers.modeling_utils import remove_tied_weights_from_state_dict
 from transformers.quantizers import HfQuantizer, register_quantization_config, register_quantizer
@@ -23,6 +24,7 @@ from qtquant_app.engine.runtime.contents import CODES, COMPANIONS, Contents, rea
 from qtquant_app.engine.runtime.dense import Dequantize, dense_transforms, forced_renamings
 from qtquant_app.engine.runtime.linear import QuantizedLinear
 from qtquant_app.engine.runtime.placement import Placement, place
+from qtquant_app.engine.runtime.stacked import is_restacking, with_stacks
 from qtquant_app.engine.runtime.ties import settle_ties, tie_companions
 from qtquant_app.formats.reader_names import Namer
 
@@ -41,6 +43,7 @@ class QtQuantHfQuantizer(HfQuantizer):  # type: ignore[misc]
     def __init__(self, quantization_config: QtQuantConfig, **kwargs: Any) -> None:
         super().__init__(quantization_config, **kwargs)
         self._schemes: dict[str, Scheme] = quantization_config.scheme_of()
+        self._stacks = quantization_config.stacks_of()
         self._placement = Placement()
         self._float_dtypes: dict[str, torch.dtype] = {}
         self._model: PreTrainedModel | None = None
@@ -55,7 +58,8 @@ class QtQuantHfQuantizer(HfQuantizer):  # type: ignore[misc]
         contents = read_contents(checkpoint_files, self._schemes)
         self._model = model
         self._float_dtypes = model._get_dtype_plan(dtype)
-        self._placement = place(model, contents)
+        transforms = with_stacks(get_model_conversion_mapping(model), self._stacks, model)
+        self._placement = place(model, contents, transforms)
         shared = settle_ties(model, self._placement)
         for module, source in self._placement.packed.items():
             self._swap(model, module, source, contents)
@@ -72,6 +76,7 @@ class QtQuantHfQuantizer(HfQuantizer):  # type: ignore[misc]
         Up to 5.21 transformers does not say for which model.
         """
         model = model or self._model
+        weight_conversions = with_stacks(weight_conversions, self._stacks, model)
         # Asked through copies: some transforms remember what they have seen.
         namer = Namer(model, deepcopy(weight_conversions))
         transforms = dense_transforms(weight_conversions, self._placement, self._schemes, self, namer)
@@ -177,7 +182,7 @@ def _without_dequantizing(transforms: list[WeightTransform]) -> list[WeightTrans
     for transform in transforms:
         operation = transform.operations[0] if isinstance(transform, WeightConverter) else None
         original = operation.original if isinstance(operation, Dequantize) else transform
-        if original is not None and original not in kept:
+        if original is not None and original not in kept and not is_restacking(original):
             kept.append(original)
     return kept
 

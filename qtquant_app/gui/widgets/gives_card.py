@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from PySide6.QtWidgets import QVBoxLayout
 
+from qtquant_app.core.coverage import LOW_COVERAGE, coverage_text, linear_coverage, low_coverage_of
 from qtquant_app.core.plan import Plan
 from qtquant_app.core.quantities import NOTHING, bytes_text, duration_text, plural, share_text
 from qtquant_app.gui.theme import GRID
 from qtquant_app.gui.widgets.card import Card
+from qtquant_app.gui.widgets.coverage_panel import CoveragePanel
 from qtquant_app.gui.widgets.facts import Facts
 from qtquant_app.gui.widgets.text import Text
 
@@ -16,6 +18,7 @@ NAMES = (
     "Size after",
     "Bits per weight",
     "Quantized",
+    "Coverage",
     "Memory",
     "Disk",
     "Time, about",
@@ -29,9 +32,11 @@ class GivesCard(Card):
     def __init__(self) -> None:
         super().__init__("What it gives")
         self.setObjectName("givesCard")
-        self.facts = Facts(NAMES, columns=2, elide=("Quantized", "Copied files", "Memory"))
+        self.facts = Facts(NAMES, columns=2, elide=("Quantized", "Coverage", "Copied files", "Memory"))
         self.state = Text(muted=True)
         self.header.addWidget(self.state)
+        self.coverage = CoveragePanel("planCoverage")
+        self.add(self.coverage)
         self.add(self.facts)
         self._warnings = QVBoxLayout()
         self._warnings.setSpacing(GRID)
@@ -43,12 +48,15 @@ class GivesCard(Card):
         values = dict.fromkeys(NAMES, NOTHING) if plan is None else _values(plan)
         for name, value in values.items():
             self.facts.set(name, value)
-        self._show_warnings([] if plan is None else [warning.text for warning in plan.warnings])
+        warnings = () if plan is None else plan.warnings
+        self.coverage.show_text(low_coverage_of(warnings))
+        self._show_warnings([warning.text for warning in warnings if warning.code != LOW_COVERAGE])
 
     def warnings(self) -> list[str]:
         """The warnings as they show."""
         items = (self._warnings.itemAt(i) for i in range(self._warnings.count()))
-        return [label.text() for item in items if item and isinstance(label := item.widget(), Text)]
+        found = [label.text() for item in items if item and isinstance(label := item.widget(), Text)]
+        return [text for text in (self.coverage.text(), *found) if text]
 
     def _show_warnings(self, texts: list[str]) -> None:
         while self._warnings.count():
@@ -74,6 +82,7 @@ def _values(plan: Plan) -> dict[str, str]:
         "Size after": f"{bytes_text(plan.output_bytes)}, {smaller}",
         "Bits per weight": f"{plan.bits_per_weight:.2f}" if plan.bits_per_weight else NOTHING,
         "Quantized": f"{len(quantized):,} of {plural(len(plan.tensors), 'tensor')}, {share_text(covered, before)}",
+        "Coverage": coverage_text(linear_coverage(plan.tensors)),
         "Memory": memory,
         "Disk": bytes_text(plan.disk_bytes),
         "Time, about": duration_text(plan.seconds_estimate),

@@ -18,10 +18,12 @@ from qtquant_app.core.recipe import Recipe, Rule
 from qtquant_app.core.runtimes import RUNTIMES, Finding, Severity
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.core.scheme_label import parse_label
+from qtquant_app.core.usual import suited
 from qtquant_app.engine.lint import lint, lint_refused
 from qtquant_app.engine.planner import make_plan
 from qtquant_app.engine.source import open_checkpoint
 from tests.checkpoints import LLAMA_CONFIG, llama_tensors, small_llama, write_checkpoint
+from tests.stacked_experts import write_stacked
 
 W4 = Scheme(4, group_size=32)
 W8 = Scheme(8, strategy="channel", group_size=None)
@@ -30,6 +32,16 @@ TENSOR = Scheme(4, strategy="tensor", group_size=None)
 ASYMMETRIC = Scheme(4, group_size=32, symmetric=False)
 NVFP4, BLOCKS, BLOCKS_A8 = map(parse_label, ("NVFP4", "FP8 128x128", "FP8 128x128 A8"))
 O_PROJ = ("0.self_attn.o_proj", "1.self_attn.o_proj")
+HEAD = ("lm_head",)
+LINEAR = tuple(
+    f"{block}.{name}"
+    for block in (0, 1)
+    for name in (
+        *(f"self_attn.{which}_proj" for which in "qkvo"),
+        *(f"mlp.{which}_proj" for which in ("gate", "up", "down")),
+    )
+)
+THREE = Scheme(3, group_size=32)
 LOADS = (Severity.NEEDS, Severity.NOTE)
 
 
@@ -43,6 +55,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "moe": write_checkpoint(
             folder / "moe", moe_tensors(), {**LLAMA_CONFIG, "architectures": ["MixtralForCausalLM"]}
         ),
+        "stacked": write_stacked(folder / "stacked", "granite")[0],
         "half": small_llama(folder / "half", dtype=torch.float16),
         "odd": write_checkpoint(folder / "odd", odd),
         "bare": write_checkpoint(folder / "bare", llama_tensors(), {}),
@@ -174,6 +187,14 @@ CASES = [
         tuple(f"{b}.block_sparse_moe.experts.{e}.{w}" for b in (0, 1) for e in range(3) for w in ("w1", "w2", "w3")),
         Severity.WRONG,
     ),
+    Case(
+        "transformers",
+        "stacked-experts",
+        "stacked",
+        R(W4),
+        tuple(f"{b}.block_sparse_moe.experts.{e}.{w}" for b in (0, 1) for e in range(3) for w in ("w1", "w2", "w3")),
+        Severity.WRONG,
+    ),
     Case("vllm", "block-columns", "llama", R(W4, (Rule("*.o_proj", BLOCKS),)), O_PROJ),
     Case("vllm-cpu", "cpu-float", "llama", R(W4, (Rule("*.o_proj", BLOCKS),)), O_PROJ, Severity.NOTE),
     Case("transformers", "float4-dtype", "half", R(W4, (Rule("*.o_proj", NVFP4),)), O_PROJ, Severity.NEEDS),
@@ -186,6 +207,12 @@ CASES = [
         Severity.WRONG,
     ),
     Case("transformers", "block-activations", "llama", R(W4, (Rule("*.o_proj", BLOCKS_A8),)), O_PROJ),
+    Case("vllm-gptq", "gptq-asymmetric", "llama", R(ASYMMETRIC, format="gptq"), LINEAR),
+    Case("vllm-gptq", "gptq-width", "llama", R(W4, (Rule("*.o_proj", THREE),), format="gptq"), O_PROJ),
+    Case("transformers-gptq", "gptq-mixed", "llama", R(W4, (Rule("*.o_proj", THREE),), format="gptq"), LINEAR),
+    Case("transformers-gptq", "gptq-kept", "llama", R(W4, (), ("*.o_proj",), "gptq"), O_PROJ, Severity.WRONG),
+    Case("transformers-gptq", "gptq-head", "llama", R(W4, (Rule("lm_head", W4),), format="gptq"), HEAD, Severity.WRONG),
+    Case("transformers-awq", "awq-head", "llama", R(W4, (Rule("lm_head", W4),), format="awq"), HEAD, Severity.WRONG),
     Case("transformers-old", "old-widths", "llama", R(W8, (Rule("*.o_proj", Scheme(3, group_size=32)),)), O_PROJ),
 ]
 
@@ -216,7 +243,9 @@ def test_every_trap_has_a_case() -> None:
 @pytest.mark.parametrize("runtime", [runtime.name for runtime in RUNTIMES])
 def test_a_plain_recipe_has_nothing_against_it(runtime: str, folders: dict[str, Path]) -> None:
     format = next(found.formats[0] for found in RUNTIMES if found.name == runtime)
-    assert not found(folders["llama"], Recipe(W4, format=format), runtime)
+    # A GGUF file takes a whole model with its vocabulary.
+    folder = Path("sample") if format == "gguf" else folders["llama"]
+    assert not found(folder, Recipe(suited(W4, format), format=format), runtime)
 
 
 def test_a_reader_of_another_format_is_told_and_the_mend_is_the_format_it_reads(folders: dict[str, Path]) -> None:
