@@ -121,7 +121,8 @@ def _bracketed(value: float) -> str:
 def _zero(it: Explanation) -> Step:
     title = "The zero point"
     if it.scheme.symmetric:
-        note = "Symmetric: always the middle code, so it is not stored."
+        stored = it.placement.zero is not None
+        note = f"Symmetric: always the middle code, {'and stored all the same' if stored else 'so it is not stored'}."
         return Step(title, (f"z = 2^({it.scheme.bits} {MINUS} 1) = {it.zero}",), (), note)
     if it.exact_zero is None:
         return Step(title, ("z = 0",), (), "All weights of the group are zero.")

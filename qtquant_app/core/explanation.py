@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from qtquant_app.core.bits import Field, Number, Word
-from qtquant_app.core.placement import Placement
+from qtquant_app.core.placement import Placement, Slot
 from qtquant_app.core.quantities import figure
 from qtquant_app.core.report import finite
 from qtquant_app.core.scheme import Scheme
@@ -119,8 +119,11 @@ class Explanation:
         slot, bits = self.placement.code, self.scheme.bits
         name, words = slot.tensor.rpartition(".")[2], []
         for index, pattern in zip(slot.elements, self.elements, strict=True):
-            start = index[-1] * slot.element_bits
-            fields = _codes(start, start + slot.element_bits, bits, self.column, self.shape[1])
+            if slot.along is None:
+                fields = _alone(slot)
+            else:
+                start = index[slot.along] * slot.element_bits
+                fields = _codes(start, start + slot.element_bits, bits, self.column, self.shape[1])
             words.append(Word(f"{name}[{', '.join(map(str, index))}]", slot.dtype, pattern, fields))
         return tuple(words)
 
@@ -155,6 +158,22 @@ class Explanation:
             "error": finite(self.error),
             "half_steps": finite(self.half_steps),
         }
+
+
+def why_unexplained(scheme: Scheme) -> str:
+    """Why the arithmetic of a weight is not told step by step under `scheme`; empty where it is."""
+    if scheme.type == "int" and scheme.layout is None and scheme.offset == "integer":
+        return ""
+    return f"a weight is explained under plain integer codes only, not under {scheme.label}"
+
+
+def _alone(slot: Slot) -> tuple[Field, ...]:
+    """The one code of this row in an element, and what other rows have there."""
+    low, high = slot.span(0)
+    above, below = slot.element_bits - 1 - high, low
+    fields = [Field("code", low, high - low + 1, True)]
+    fields = [*([Field("other rows", high + 1, above)] if above else []), *fields]
+    return (*fields, *([Field("other rows", 0, below)] if below else []))
 
 
 def _codes(start: int, end: int, bits: int, column: int, columns: int) -> tuple[Field, ...]:

@@ -21,6 +21,8 @@ class Slot:
     """(which of `elements`, which bit of it) for each bit of the number, the lowest first; bit 0 is the lowest."""
     less: int = 0
     """What was taken away before storing: the bits hold the number less this, in two's complement."""
+    along: int | None = -1
+    """Which part of an element's index counts along the row that the code is of; None where an element holds one code of a row."""
 
     @property
     def element_bits(self) -> int:
@@ -48,7 +50,9 @@ class Slot:
         return " and ".join(parts)
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "element_bits": self.element_bits}
+        values = asdict(self)
+        del values["along"]
+        return {**values, "element_bits": self.element_bits}
 
 
 def _range(low: int, high: int) -> str:

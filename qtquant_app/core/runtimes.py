@@ -13,6 +13,7 @@ from typing import Any
 from qtquant_app.core.errors import UsageError
 from qtquant_app.core.facts import CHANNEL, Sharing
 from qtquant_app.core.float_traps import FLOATS_TRANSFORMERS, FLOATS_VLLM, FLOATS_VLLM_CPU
+from qtquant_app.core.integer_traps import AWQ_TRANSFORMERS, GPTQ_TRANSFORMERS, GPTQ_VLLM
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.traps import Mend, Severity, Trap
 
@@ -229,8 +230,8 @@ _TRANSFORMERS_EXPERTS = (
     Trap(
         "stacked-experts",
         Severity.WRONG,
-        "transformers 5.23 knows the experts of this family in stacks alone: it leaves out those that are stored one by one, and goes"
-        " on with random ones; qtquant_app.load puts them together",
+        "transformers 5.23 knows the experts of this family in stacks alone: it leaves out those that are stored one by one, and"
+        " goes on with random ones; qtquant_app.load puts them together",
         "[RUN] transformers 5.23",
         {**_EXPERT, "from_stack": (True,)},
         mend="keep",
@@ -300,6 +301,9 @@ _FUSED = (
 )
 _SPLIT_COLUMNS = ("o_proj", "out_proj", "down_proj", "w2", "fc2", "c_proj", "dense_4h_to_h")
 
+_SHARED = tuple(trap for trap in (*_VLLM, *_VLLM_CUDA) if trap.code in ("fused", "rank-groups", "kernel-group"))
+"""What of vLLM's ways is the same for every integer format."""
+
 RUNTIMES = (
     Runtime(
         "vllm",
@@ -334,6 +338,20 @@ RUNTIMES = (
         (_OLD_WIDTHS, *_TRANSFORMERS_EXPERTS, _SPLIT),
     ),
     Runtime("llama.cpp", "llama.cpp, Ollama, LM Studio", "llama-cpp-python 0.3.36", ("gguf",)),
+    Runtime(
+        "vllm-gptq", "vLLM on a GPU, GPTQ files", "0.33", ("gptq",), (*GPTQ_VLLM, *_SHARED), _FUSED, _SPLIT_COLUMNS
+    ),
+    Runtime("vllm-awq", "vLLM, AWQ files", "0.33", ("awq",), _SHARED, _FUSED, _SPLIT_COLUMNS),
+    Runtime("gptqmodel", "gptqmodel", "7.7", ("gptq", "awq")),
+    Runtime(
+        "transformers-gptq",
+        "transformers with optimum and gptqmodel",
+        "5.23, 2.3 and 7.7",
+        ("gptq",),
+        GPTQ_TRANSFORMERS,
+    ),
+    Runtime("transformers-awq", "transformers with gptqmodel", "5.23 and 7.7", ("awq",), AWQ_TRANSFORMERS),
+    Runtime("mlx", "mlx-lm, LM Studio on a Mac", "0.32", ("mlx",)),
     Runtime("qtquant", "qtquant_app.load", "this version", ("qtquant",)),
     Runtime("transformers-qtquant", "transformers with qtquant_app.transformers", "this version", ("qtquant",)),
 )

@@ -13,7 +13,7 @@ from qtquant_app.core.recipe import Rule
 from qtquant_app.core.scheme import Scheme
 
 _LABEL = re.compile(
-    r"w(?P<bits>\d{1,2})\s+(?:(?P<where>tensor|ch)|g(?P<group>\d{1,9}))\s+(?P<symmetry>sym|asym)"
+    r"w(?P<bits>\d{1,2})\s+(?:(?P<where>tensor|ch)|g(?P<group>\d{1,9}))\s+(?P<symmetry>sym|asym)(?P<offset>\s+float)?"
     r"(?:\s+(?P<method>(?!a8\b)[a-z][a-z0-9_-]*))?(?:\s+(?P<activations>a8))?",
     re.IGNORECASE,
 )
@@ -48,6 +48,7 @@ def parse_label(text: str) -> Scheme:
         "symmetric": found["symmetry"].lower() == "sym",
         "method": (found["method"] or "rtn").lower(),
         "activations": "int8" if found["activations"] else "none",
+        "offset": "float" if found["offset"] else "integer",
     }
     return Scheme(**values)
 

@@ -24,9 +24,9 @@ class Severity(StrEnum):
     """It loads; there is something to know."""
 
 
-Mend = Literal["keep", "fit", "share-fused", "share-block", "share-experts", "quantize"]
-"""keep: leave the tensors in float; fit: a group size that fits; share: one scheme for those that must have one; quantize: let the
-default scheme have them."""
+Mend = Literal["keep", "fit", "share-fused", "share-block", "share-experts", "share-all", "quantize"]
+"""keep: leave the tensors in float; fit: a group size that fits; share: one scheme for those that must have one,
+all linear layers with share-all; quantize: let the default scheme have them."""
 
 
 @dataclass(frozen=True, slots=True)

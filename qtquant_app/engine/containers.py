@@ -70,7 +70,7 @@ class Safetensors:
         return [(t.name, t.dtype, t.shape, t.offset) for t in read_header(folder, file)[0]]
 
     def planned(self, file: OutFile) -> list[Entry]:
-        return [(t.name, t.dtype, t.shape, t.offset) for t in file.tensors]
+        return _whole(file)
 
     def texts(
         self, checkpoint: Checkpoint, format: Format, tensors: Sequence[TensorPlan], files: Sequence[OutFile]
@@ -145,11 +145,7 @@ class Gguf:
         return [(t.name, t.type.name, t.shape, t.offset) for t in header.tensors]
 
     def planned(self, file: OutFile) -> list[Entry]:
-        """Parts of a stack follow each other: they have one name."""
-        parts: dict[str, list[OutTensor]] = {}
-        for tensor in file.tensors:
-            parts.setdefault(tensor.name, []).append(tensor)
-        return [(name, found[0].dtype, _stacked(found), found[0].offset) for name, found in parts.items()]
+        return _whole(file)
 
     def texts(
         self, checkpoint: Checkpoint, format: Format, tensors: Sequence[TensorPlan], files: Sequence[OutFile]
@@ -162,6 +158,17 @@ class Gguf:
             for name in checkpoint.carried_files
             if any(fnmatchcase(name.upper(), pattern.upper()) for pattern in _LICENCES)
         )
+
+
+def _whole(file: OutFile) -> list[Entry]:
+    """The tensors of a file. Parts of a stack follow each other: they have one name."""
+    parts: dict[str, list[OutTensor]] = {}
+    for tensor in file.tensors:
+        parts.setdefault(tensor.name, []).append(tensor)
+    return [
+        (name, found[0].dtype, found[0].shape if len(found) == 1 else _stacked(found), found[0].offset)
+        for name, found in parts.items()
+    ]
 
 
 def _stacked(parts: Sequence[Stored | OutTensor]) -> tuple[int, ...]:

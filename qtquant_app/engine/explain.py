@@ -14,11 +14,12 @@ from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.dtypes import ITEM_BITS, QUANTIZABLE
 from qtquant_app.core.errors import UsageError
 from qtquant_app.core.events import ChunkDone, Event, RunStarted
-from qtquant_app.core.explanation import Case, Explanation
+from qtquant_app.core.explanation import Case, Explanation, why_unexplained
 from qtquant_app.core.matrix import Matrix, find, item_bytes
 from qtquant_app.core.placement import Slot
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.core.view import Place
+from qtquant_app.engine.as_written import as_written
 from qtquant_app.engine.device import resolve
 from qtquant_app.engine.holder import holder
 from qtquant_app.engine.measure import checked_place
@@ -58,13 +59,10 @@ def explain(
     """
     matrix, place = find(checkpoint, layer), Place(rows, columns)
     checked_place(matrix, place)
+    scheme = as_written(checkpoint, matrix, scheme, format)
     check_method(scheme)
-    if scheme.type != "int" or scheme.layout is not None or scheme.offset != "integer":
-        raise UsageError(
-            f"a weight is explained under plain integer codes only, not under {scheme.label}",
-            hint="the preview shows its error",
-            code="explain",
-        )
+    if why := why_unexplained(scheme):
+        raise UsageError(why, hint="the preview shows its error", code="explain")
     whole = scheme.strategy == "tensor"
     yield RunStarted(1, (rows[1] - rows[0]) * matrix.row_bytes + (matrix.nbytes if whole and not extremes else 0))
     chosen = "cpu" if device == "auto" else resolve(device)
@@ -251,7 +249,7 @@ def _elements(tools: Tools, matrix: Matrix, scheme: Scheme, found: _Found, slot:
         rows = rows.reshape(len(packed), -1)
     held = []
     for index in slot.elements:
-        line = index[0] - (first if stored.axis == 0 else 0)
+        line = index[-2] - (first if stored.axis == 0 else 0)
         at = (index[-1] - before) * width
         held.append(int.from_bytes(rows[line, at : at + width].tobytes(), "little"))
     return tuple(held)

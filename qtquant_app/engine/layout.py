@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from json.encoder import encode_basestring_ascii
 
 from qtquant_app.core.checkpoint import TensorInfo
@@ -57,34 +58,41 @@ def kind_of(decision: Decision) -> Hashable:
 
 
 def lay_out(decisions: Sequence[Decision], format: Format) -> tuple[OutFile, ...]:
-    """One output file for each source file that leaves anything, so that shards can be fetched and dropped one by one.
+    """One output file for each source file that leaves anything, so that shards can be fetched and dropped one by one; a stack is
+    in the file of its first part.
 
     Raises PlanError where two of the tensors in them would have one name.
     """
-    by_file: dict[str, list[tuple[Stored, str]]] = {}
+    by_file: dict[str, list[Entry]] = {}
+    homes: dict[str, str] = {}
     for decision in decisions:
         tensor, parts = decision.tensor, decision.stored(format)
         if parts:
-            entries = by_file.setdefault(tensor.file, [])
-            entries += [(stored, tensor.name) for stored in parts]
+            slice_ = format.stack(tensor) if decision.scheme is not None else None
+            file = tensor.file if slice_ is None else homes.setdefault(parts[0].name, tensor.file)
+            entries = by_file.setdefault(file, [])
+            entries += [(stored, tensor.name, slice_) for stored in parts]
+    _check_names(by_file.values())
     names = shard_names(len(by_file))
-    files = tuple(_file(name, by_file[file], format) for name, file in zip(names, sorted(by_file), strict=True))
-    _check_names(files)
-    return files
+    return tuple(_file(name, by_file[file], format) for name, file in zip(names, sorted(by_file), strict=True))
 
 
-def _check_names(files: Sequence[OutFile]) -> None:
-    seen: set[str] = set()
-    for file in files:
+Entry = tuple[Stored, str, int | None]
+"""A stored tensor, its source, and which part of a stack it is, where it is of one."""
+
+
+def _check_names(files: Iterable[Sequence[Entry]]) -> None:
+    seen: set[tuple[str, int | None]] = set()
+    for entries in files:
         before = len(seen)
-        seen.update([tensor.name for tensor in file.tensors])
-        if len(seen) - before < len(file.tensors):
-            raise _written_twice([tensor for file in files for tensor in file.tensors])
+        seen.update([(stored.name, slice_) for stored, _, slice_ in entries])
+        if len(seen) - before < len(entries):
+            raise _written_twice([entry for entries in files for entry in entries])
 
 
-def _written_twice(tensors: Sequence[OutTensor]) -> PlanError:
-    (name, _), *_ = Counter(tensor.name for tensor in tensors).most_common(1)
-    first, second, *_ = [tensor.source for tensor in tensors if tensor.name == name]
+def _written_twice(entries: Sequence[Entry]) -> PlanError:
+    ((name, part), _), *_ = Counter((stored.name, slice_) for stored, _, slice_ in entries).most_common(1)
+    first, second, *_ = [source for stored, source, slice_ in entries if (stored.name, slice_) == (name, part)]
     return PlanError(
         f"{first} and {second} would both be written as {name}",
         hint=f"leave one as it is, with --ignore {second.rpartition('.')[0]}, or choose another --format",
@@ -99,11 +107,11 @@ def shard_names(count: int) -> list[str]:
     return [f"model-{i + 1:05d}-of-{count:05d}.safetensors" for i in range(count)]
 
 
-def _file(name: str, entries: Iterable[tuple[Stored, str]], format: Format) -> OutFile:
+def _file(name: str, entries: Sequence[Entry], format: Format) -> OutFile:
     """Wider elements first, as the safetensors package orders them: every tensor is then aligned without padding."""
-    ordered = sorted(entries, key=lambda entry: -ITEM_BITS[entry[0].dtype])
-    sized = [(stored, source, stored.nbytes) for stored, source in ordered]
-    at = header = len(build_header(((s.name, s.dtype, s.shape, size) for s, _, size in sized), format.header_metadata))
+    ordered = sorted(_stacks_together(entries), key=lambda entry: -ITEM_BITS[entry[0].dtype])
+    sized = [(stored, source, stored.nbytes) for stored, source, _ in ordered]
+    at = header = len(header_of([stored for stored, _, _ in ordered], format.header_metadata))
     tensors = []
     for (title, dtype, shape, role, axis), source, size in sized:
         tensors.append(OutTensor(title, dtype, shape, at, size, source, role, axis))
@@ -111,8 +119,28 @@ def _file(name: str, entries: Iterable[tuple[Stored, str]], format: Format) -> O
     return OutFile(name, header, at, tuple(tensors))
 
 
+def _stacks_together(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """The parts of each stack in order, where the first of them came."""
+    if all(slice_ is None for _, _, slice_ in entries):
+        return entries
+    first: dict[str, int] = {}
+    for at, (stored, _, _) in enumerate(entries):
+        first.setdefault(stored.name, at)
+    return sorted(entries, key=lambda entry: (first[entry[0].name], entry[2] or 0))
+
+
 def header_of(tensors: Iterable[Stored | OutTensor], metadata: Mapping[str, str]) -> bytes:
-    return build_header(((t.name, t.dtype, t.shape, t.nbytes) for t in tensors), metadata)
+    return build_header(_whole(tensors), metadata)
+
+
+def _whole(parts: Iterable[Stored | OutTensor]) -> Iterator[tuple[str, str, tuple[int, ...], int]]:
+    """Name, dtype, shape and bytes of each tensor; parts of a stack, which follow each other, are one."""
+    for name, group in groupby(parts, key=lambda part: part.name):
+        own = list(group)
+        shape = own[0].shape
+        if len(own) > 1:
+            shape = (sum(part.shape[0] for part in own), *shape[1:])
+        yield name, own[0].dtype, shape, sum(part.nbytes for part in own)
 
 
 def index_text(files: Sequence[OutFile]) -> str:

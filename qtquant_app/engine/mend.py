@@ -203,6 +203,16 @@ def _fineness(scheme: Scheme) -> tuple[int, int, bool]:
     return scheme.bits, -(scheme.group_size or 1 << 30), not scheme.symmetric
 
 
+def _share_all(case: Case, caught: Sequence[TensorPlan]) -> tuple[Recipe, str]:
+    """All linear layers get the finest scheme among them, those that stay in float too; ignore patterns for them alone go."""
+    linear = [t for t in case.tensors if t.kind == Kind.LINEAR]
+    scheme = max((t.scheme for t in linear if t.scheme), key=_fineness)
+    modules = {t.module for t in linear}
+    only = [p for p in case.recipe.ignore if named(case.checkpoint, p) <= modules]
+    recipe = replace(case.recipe, ignore=tuple(p for p in case.recipe.ignore if p not in only))
+    return with_wanted(recipe, case.checkpoint, dict.fromkeys(modules, scheme)), "one scheme for all linear layers"
+
+
 def _quantize(case: Case, caught: Sequence[TensorPlan]) -> tuple[Recipe, str]:
     """All experts get the scheme of those that have one, or the default; ignore patterns for experts alone go."""
     schemes = [t.scheme for t in case.tensors if t.kind == Kind.EXPERT and t.scheme]
@@ -219,5 +229,6 @@ _MENDS: Mapping[str, Callable[[Case, Sequence[TensorPlan]], tuple[Recipe, str]]]
     "share-fused": _share(lambda case: fused_key(case.sharing)),
     "share-block": _share(lambda case: block_key),
     "share-experts": _share(lambda case: model_key, kept_too=False),
+    "share-all": _share_all,
     "quantize": _quantize,
 }

@@ -16,6 +16,7 @@ from qtquant_app.core.layouts import base
 from qtquant_app.core.plan import OutFile
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.layout import Decision, alike
+from qtquant_app.engine.strips import STRIP_BYTES
 from qtquant_app.formats.base import Format
 from qtquant_app.quant.chunk import row_bytes
 from qtquant_app.quant.floats import is_float
@@ -80,7 +81,7 @@ def _row_parameters(decision: Decision, format: Format) -> tuple[int, int]:
 def threads_peak(decisions: Iterable[Decision], format: Format, cut: Cut, verify: str) -> int:
     """The most that threads take for their chunks: those of the reader and of the kernels, and what is made of them."""
     source, made, read = Counter[int](), Counter[int](), Counter[int]()
-    scratch = pieces = 0
+    scratch = pieces = strip = 0
     for decision, many in alike(decisions):
         tensor, scheme = decision.tensor, decision.scheme
         if scheme is None:
@@ -95,6 +96,8 @@ def threads_peak(decisions: Iterable[Decision], format: Format, cut: Cut, verify
         stored = next(part for part in format.stored(tensor, scheme) if part.role == "codes")
         codes = stored.nbytes // tensor.shape[0]
         turned = stored.axis == 1
+        if turned:
+            strip = max(strip, min(stored.nbytes, STRIP_BYTES))
         copies = (scheme.activations == "int8") + (codes != packed or turned)
         scale, zero = _row_parameters(decision, format)
         source[rows * row] += count
@@ -104,9 +107,9 @@ def threads_peak(decisions: Iterable[Decision], format: Format, cut: Cut, verify
         read[rows * (codes + decoded + (1 + turned) * scale) + 5 * together * zero] += count
         scratch = max(scratch, _scratch(scheme, columns))
         pieces = max(pieces, rows * (scale + zero + _ROW))
-    threads = cut.threads
+    threads, strips = cut.threads, 3 if verify == "none" else 4  # measured: one is written, one filled, and what is freed late
     buffers = _largest(source, threads) + _largest(made, threads) + (_largest(read, threads) if verify != "none" else 0)
-    return buffers + threads * scratch + 2 * min(threads, source.total()) * pieces
+    return buffers + threads * scratch + 2 * min(threads, source.total()) * pieces + strips * strip
 
 
 def packed_row(columns: int, scheme: Scheme, format: Format) -> int:

@@ -13,6 +13,9 @@ from qtquant_app.engine.output import OutputFolder
 from qtquant_app.engine.reader import RangeReader
 from qtquant_app.formats.base import Bytes
 
+_WHOLE = 24 << 20
+"""A transposed tensor of so many bytes is read whole, for all chunks of its rows."""
+
 Positions = NDArray[np.int64] | None
 """Where in the stored tensor each row goes; None where they stay in order."""
 
@@ -27,6 +30,9 @@ def write_rows(
     if place.axis == 1:
         width = place.nbytes // place.shape[0]
         first, last = width * start // rows, width * stop // rows
+        if last - first == width and data.shape[1] == width:
+            out.write(file, place.offset, np.ascontiguousarray(data))
+            return
         for line, part in enumerate(data):
             out.write(file, place.offset + line * width + first, part[: last - first])
         return
@@ -42,6 +48,9 @@ def read_rows(
     if place.axis == 1:
         width = place.nbytes // place.shape[0]
         first, last = width * start // rows, width * stop // rows
+        if place.nbytes <= _WHOLE:
+            lines = reader.held(file, place.offset, place.nbytes).reshape(place.shape[0], width)
+            return np.ascontiguousarray(lines[:, first:last])
         found = np.empty((place.shape[0], last - first), np.uint8)
         for line in range(place.shape[0]):
             found[line] = reader.read(file, place.offset + line * width + first, last - first, slot)

@@ -15,6 +15,7 @@ from qtquant_app.core.matrix import find
 from qtquant_app.core.report import ErrorSums
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.core.view import View, Window
+from qtquant_app.engine.as_written import as_written
 from qtquant_app.engine.device import resolve
 from qtquant_app.engine.holder import holder
 from qtquant_app.engine.look import Picture, every, mean_of
@@ -35,6 +36,7 @@ class Preview:
     layer: str
     """The tensor, with its slice in brackets where it is a stack."""
     scheme: Scheme
+    """What a run gives it; not always what was asked for."""
     dtype: str
     """What the weights are worked in."""
     stored: str
@@ -55,7 +57,8 @@ class Preview:
     error_histogram: NDArray[np.int64]
     """How many |e| have each value of the upper bits of a float32; [1024], `quant.kernels.inspect.error_edges`."""
     levels: NDArray[np.float32]
-    """The values that codes stand for in a group of median scale, ascending; one for each code that stands for another."""
+    """The values that codes stand for in a group of median scale, ascending; one for each code that stands for another.
+    None for block layouts, whose groups have scales within scales."""
     picture: Picture
     """The whole matrix."""
     channel_square_error: NDArray[np.float64]
@@ -110,6 +113,7 @@ def preview(
     where a weight is not finite.
     """
     matrix = find(checkpoint, layer)
+    scheme = as_written(checkpoint, matrix, scheme, format)
     check_method(scheme)
     work = Work.of(matrix, scheme, view, sample)
     if known is not None and known.layer != matrix.name:
@@ -189,6 +193,8 @@ def _picture(work: Work, done: list[Part]) -> Picture:
 def _levels(work: Work, done: list[Part], fixed: Fixed | None) -> NDArray[np.float32]:
     """What each code stands for in a group whose scale is the median; bits of numbers above zero are in their order."""
     scheme, dtype = work.scheme, work.matrix.dtype
+    if scheme.layout is not None:  # whose blocks have scales within scales: no group stands for the others
+        return np.zeros(0, np.float32)
     if floats.is_float(scheme):
         stored = np.concatenate([part.scale.reshape(-1) for part in done])
         steps = np.sort(floats.steps(stored, dtype, scheme, None if fixed is None else fixed.whole))

@@ -23,6 +23,7 @@ from qtquant_app.engine.peak import HELD_BYTES
 from qtquant_app.engine.pipeline import ordered
 from qtquant_app.engine.placed import write_rows
 from qtquant_app.engine.sparing import working_on
+from qtquant_app.engine.strips import Strip, in_strips
 from qtquant_app.engine.tools import Tools
 from qtquant_app.formats.base import CONSTANT, Bytes, Parameters
 from qtquant_app.quant.chunk import (
@@ -73,8 +74,8 @@ def quantize_pieces(
     if scheme.needs_extremes:
         fixed = yield from _find_fixed(tools, tensor, scheme, between or extremes(tools, tensor, policy))
     file, codes = places["codes"]
-    for start, stop in tools.spans(tensor, scheme):
-        yield partial(_quantize_rows, tools, out, tensor, scheme, file.name, codes, start, stop, fixed, policy)
+    for (start, stop), strip in in_strips(codes, tensor.shape[0], tools.spans(tensor, scheme)):
+        yield partial(_quantize_rows, tools, out, tensor, scheme, file.name, codes, start, stop, fixed, policy, strip)
 
 
 def _find_fixed(
@@ -128,6 +129,7 @@ def _quantize_rows(
     stop: int,
     fixed: Fixed | None,
     policy: NonFinitePolicy,
+    strip: Strip | None,
 ) -> Piece:
     with located(tensor, start):
         raw = tools.reader.rows(tensor, start, stop)
@@ -141,8 +143,11 @@ def _quantize_rows(
         rows = tools.format.encode_codes(chunk.packed, scheme)
         if codes.axis == 0:
             rows = rows[:, : codes.nbytes // tensor.shape[0]]  # int8 weights are stored without padding
-        at = tools.format.row_positions(tensor)
-        write_rows(out, file, codes, tensor.shape[0], rows, start, stop, at)
+        if strip is not None:
+            strip.write(out, file, start, stop, rows)
+        else:
+            at = tools.format.row_positions(tensor)
+            write_rows(out, file, codes, tensor.shape[0], rows, start, stop, at)
     errors = replace(chunk.errors, repaired=mended) if mended else chunk.errors
     return Piece(tensor, nbytes, stop == tensor.shape[0], chunk.scale, chunk.zero, errors, chunk.whole)
 

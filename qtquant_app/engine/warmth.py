@@ -81,7 +81,9 @@ def _kernels(work: Iterable[tuple[str, Scheme]], verify: bool) -> list[tuple[Any
         elif not scheme.symmetric:
             found.append((packing.pack_rows, 0, _PACKING))
             found += [(packing.unpack_rows, 0, _PACKING)] * verify
-        needed |= {(f"{kernel.__module__}.{kernel.__name__}", width): (kernel, width, price) for kernel, width, price in found}
+        needed |= {
+            (f"{kernel.__module__}.{kernel.__name__}", width): (kernel, width, price) for kernel, width, price in found
+        }
     return list(needed.values())
 
 
