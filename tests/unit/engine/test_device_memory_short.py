@@ -52,9 +52,11 @@ class SmallDevice(CpuBackend):
             raise self.error
         self.largest = max(self.largest, weights)
 
-    def quantize(self, raw: Raw, dtype: str, scheme: Scheme, align: int, fixed: Fixed | None = None) -> QuantizedChunk:
+    def quantize(
+        self, raw: Raw, dtype: str, scheme: Scheme, align: int, fixed: Fixed | None = None, importance: Any = None
+    ) -> QuantizedChunk:
         self._check(raw.size)
-        return super().quantize(raw, dtype, scheme, align, fixed)
+        return super().quantize(raw, dtype, scheme, align, fixed, importance)
 
     def extremes(self, raw: Raw, dtype: str) -> tuple[float, float]:
         self._check(raw.size)

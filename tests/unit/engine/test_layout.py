@@ -80,11 +80,11 @@ def test_tensors_that_are_stored_alike_are_looked_at_once_and_counted_as_often_a
 @pytest.mark.parametrize("shards", [1, 2])
 def test_two_tensors_that_would_be_written_under_one_name_are_refused(tmp_path: Path, shards: int) -> None:
     tensors = llama_tensors()
-    tensors["model.layers.0.mlp.up_proj.weight_scale"] = torch.ones(4)
+    tensors["model.layers.0.mlp.up_proj.weight_shape"] = torch.ones(4)
     source = write_checkpoint(tmp_path / "m", tensors, LLAMA_CONFIG, shards=shards)
     checkpoint = open_checkpoint(source)
     with pytest.raises(PlanError) as caught:
         make_plan(checkpoint, Recipe(W4), device="cpu")
-    assert "would both be written as model.layers.0.mlp.up_proj.weight_scale" in caught.value.message
+    assert "would both be written as model.layers.0.mlp.up_proj.weight_shape" in caught.value.message
     assert "--ignore model.layers.0.mlp.up_proj" in caught.value.hint
     make_plan(checkpoint, Recipe(W4, ignore=("model.layers.0.mlp.up_proj",)), device="cpu")
