@@ -3,7 +3,9 @@
 The linear relaxation gives a price per byte and a lower bound. Choices whose detour from the cheapest, bytes paid for at that
 price, exceeds the gap between the bound and a known solution are in no better solution and are dropped; what is left is
 searched by merging Pareto fronts, pruned by the same bound (Dyer, Kayal and Walker, "A branch and bound algorithm for solving
-the multiple-choice knapsack problem", 1984; Pisinger, "A minimal algorithm for the multiple-choice knapsack problem", 1995).
+the multiple-choice knapsack problem", 1984), from the classes outwards that are cheapest to change (Pisinger, "A minimal algorithm
+for the multiple-choice knapsack problem", 1995), and by halves (Horowitz and Sahni, "Computing partitions with applications to the
+knapsack problem", 1974).
 """
 
 from __future__ import annotations
@@ -16,6 +18,13 @@ from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
 Indices = NDArray[np.int64]
+
+MOST_STATES = 3_000_000
+"""Partial solutions that a search makes before it is content with the best it knows. Measured models take up to a hundred
+thousand; only where errors and bytes rise in strict proportion are there more than can be told apart."""
+
+_NOTHING = 1e-14
+"""The part of a cost that is a matter of rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,8 @@ class Allocation:
     error: float
     price: float
     """What one more byte is worth in the relaxed problem, in error; 0 where bytes are no constraint."""
+    excess: float = 0.0
+    """What another allocation could have less of error, at most: 0 where this one is known to be the best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +65,8 @@ def smallest(classes: Sequence[Choices]) -> int:
 def allocate(classes: Sequence[Choices], capacity: int) -> Allocation | None:
     """The allocation of the least error whose bytes do not exceed `capacity`; None where even the smallest does.
 
-    Errors must be finite and not negative. 1,000 classes of 8 choices take some tens of milliseconds.
+    Errors must be finite and not negative. 1,000 classes of 8 choices take some tens of milliseconds, and a quarter of a second
+    where `MOST_STATES` end the search.
     """
     if not classes:
         return Allocation((), 0, 0.0, 0.0)
@@ -62,8 +74,8 @@ def allocate(classes: Sequence[Choices], capacity: int) -> Allocation | None:
         return None
     problem = _rectangles(classes, capacity)
     price, chosen = _relaxed(problem)
-    chosen = _search(problem, price, chosen)
-    return Allocation(tuple(chosen.tolist()), *_sums(problem, chosen), price)
+    chosen, excess = _search(problem, price, chosen)
+    return Allocation(tuple(chosen.tolist()), *_sums(problem, chosen), price, excess)
 
 
 def frontier(classes: Sequence[Choices]) -> list[Allocation]:
@@ -142,87 +154,161 @@ def _relaxed(problem: _Problem) -> tuple[float, Indices]:
     return price, chosen
 
 
-def _search(problem: _Problem, price: float, chosen: Indices) -> Indices:
-    """The best solution, `chosen` or a better one.
+def _search(problem: _Problem, price: float, chosen: Indices) -> tuple[Indices, float]:
+    """The best solution, `chosen` or a better one, and its `Allocation.excess`.
 
     With b bytes and error e, a solution's detour is what e + price * b exceeds the cheapest by; its error exceeds the bound by
     its detour plus the price of the bytes it leaves free.
     """
+    if price == 0 or problem.bytes.shape[1] == 1:
+        return chosen, 0.0
     rows = np.arange(len(chosen))
     cost = problem.errors + price * problem.bytes
-    base = np.argmin(cost, axis=1)
-    detour = cost - cost[rows, base][:, None]
-    bound = float(cost[rows, base].sum()) - price * problem.capacity
-    gap = _sums(problem, chosen)[1] - bound
-    if price == 0 or gap <= 0:
-        return chosen
-    open_rows = [int(row) for row in rows if np.count_nonzero(detour[row] < gap) > 1]
-    open_rows.sort(key=lambda row: float(np.partition(detour[row], 1)[1]))
-    fronts = _Fronts(problem, price, base, gap)
-    fronts.plan(open_rows, detour)
-    return fronts.best(chosen)
+    detour = cost - cost.min(axis=1, keepdims=True)
+    detour[detour <= _NOTHING * cost.min(axis=1, keepdims=True)] = 0.0
+    # of choices that cost the same the known one: with it the cheapest of all comes near to the capacity
+    base = np.where(detour[rows, chosen] == 0, chosen, np.argmin(detour, axis=1))
+    more = np.where(np.isfinite(cost), problem.bytes - problem.bytes[rows, base][:, None], 0)
+    unit = int(np.gcd.reduce(more, axis=None)) or 1
+    room = (problem.capacity - _sums(problem, base)[0]) // unit * unit  # what is left of it can never be filled
+    return _Core(more, detour, price, room, chosen).solved(base)
 
 
-class _Fronts:
-    """Partial solutions over more and more classes, the others at their cheapest: no one of them better than another."""
+class _Front:
+    """Partial solutions over some classes, the others at their cheapest: by bytes, no one of them better than another."""
 
-    def __init__(self, problem: _Problem, price: float, base: Indices, gap: float) -> None:
-        self._problem, self._price, self._base = problem, price, base
-        self._gap = gap * (1 + 1e-12)
-        self._bytes = np.array([_sums(problem, base)[0]])
-        self._detour = np.zeros(1)
+    def __init__(self) -> None:
+        self.bytes = np.zeros(1, np.int64)
+        """Beyond those of the cheapest choices, in rising order."""
+        self.detour = np.zeros(1)
         self._stages: list[tuple[int, Indices, Indices]] = []
         """For each class its row, and for each state the state it came from and the choice made."""
-        self._best: tuple[int, int] | None = None
-        """How many stages, and which state after them; None while nothing better than what was known is found."""
-        self._take_best()
 
-    def plan(self, rows: Sequence[int], detour: Numbers) -> None:
-        """Extends the fronts by all of `rows`, in order, until there is nothing left to gain."""
-        if self._gap <= 0:
-            return
-        ranges = [self._range(row, detour[row]) for row in rows]
-        for at, row in enumerate(rows):
-            if self._gap <= 0:
-                return
-            low = sum(least for least, _ in ranges[at + 1 :])
-            high = sum(most for _, most in ranges[at + 1 :])
-            self._extend(row, np.flatnonzero(detour[row] < self._gap), detour[row], low, high)
+    def extend(self, row: int, choices: Indices, more: Indices, detour: Numbers) -> None:
+        """Adds a class: every state with every choice."""
+        self._stages.append((row, np.tile(np.arange(len(self.bytes)), len(choices)), choices.repeat(len(self.bytes))))
+        self.bytes = (more[:, None] + self.bytes).ravel()
+        self.detour = (detour[:, None] + self.detour).ravel()
 
-    def _range(self, row: int, detour: Numbers) -> tuple[int, int]:
-        """The fewest and the most bytes that a class may still add to its cheapest choice's."""
-        more = self._problem.bytes[row] - self._problem.bytes[row, self._base[row]]
-        usable = more[detour < self._gap]
-        return int(usable.min()), int(usable.max())
+    def keep(self, states: Indices) -> None:
+        """Forgets all but these."""
+        if not self._stages:
+            return  # the one state there is leads nowhere else
+        row, sources, choices = self._stages[-1]
+        self._stages[-1] = row, sources[states], choices[states]
+        self.bytes, self.detour = self.bytes[states], self.detour[states]
 
-    def _extend(self, row: int, choices: Indices, detour: Numbers, low: int, high: int) -> None:
-        capacity, price = self._problem.capacity, self._price
-        more = self._problem.bytes[row, choices] - self._problem.bytes[row, self._base[row]]
-        sizes = (self._bytes[:, None] + more).ravel()
-        detours = (self._detour[:, None] + detour[choices]).ravel()
-        free = np.maximum(capacity - sizes - high, 0)
-        kept = np.flatnonzero((sizes + low <= capacity) & (detours + price * free < self._gap))
-        kept = kept[np.lexsort((detours[kept], sizes[kept]))]
-        errors = detours[kept] - price * sizes[kept]
-        before = np.concatenate([[np.inf], np.minimum.accumulate(errors)[:-1]])
-        kept = kept[errors < before]
-        self._bytes, self._detour = sizes[kept], detours[kept]
-        self._stages.append((row, kept // len(choices), choices[kept % len(choices)]))
-        self._take_best()
-
-    def _take_best(self) -> None:
-        free = self._problem.capacity - self._bytes
-        excess = np.where(free >= 0, self._detour + self._price * free, np.inf)
-        if len(excess) and excess.min() < self._gap:
-            self._gap = float(excess.min())
-            self._best = len(self._stages), int(np.argmin(excess))
-
-    def best(self, known: Indices) -> Indices:
-        """The best solution found, or `known` where none is better."""
-        if self._best is None:
-            return known
-        chosen = self._base.copy()
-        count, state = self._best
-        for row, sources, choices in reversed(self._stages[:count]):
+    def write(self, state: int, chosen: Indices) -> None:
+        """Puts the choices that led to a state into `chosen`."""
+        for row, sources, choices in reversed(self._stages):
             chosen[row], state = choices[state], sources[state]
-        return chosen
+
+
+class _Core:
+    """The search among the choices that a better solution may hold.
+
+    The classes go into two fronts, those first that leave their cheapest choice most easily. Each state of one with each of the
+    other is a solution, and the best is found without making them all: it takes the square root of the states of a single front.
+    """
+
+    def __init__(self, more: Indices, detour: Numbers, price: float, room: int, known: Indices) -> None:
+        rows = np.arange(len(known))
+        self._more, self._detour, self._price, self._room, self._known = more, detour, price, room, known
+        free = room - int(more[rows, known].sum())
+        self._gap = float(detour[rows, known].sum()) + price * free
+        """What the known solution exceeds the bound by."""
+
+    def solved(self, base: Indices) -> tuple[Indices, float]:
+        """The best solution found, and what a better one could save: 0 where there is none."""
+        order, fronts = self._order(), (_Front(), _Front())
+        self._look(base, *fronts)
+        low, high = self._ranges(order)
+        singly: list[int] = []
+        made = least = most = 0
+        for at, row in enumerate(order.tolist(), 1):
+            choices = np.flatnonzero(self._detour[row] < self._gap)
+            if len(choices) < 2:
+                continue
+            more, detour = self._more[row, choices], self._detour[row, choices]
+            if np.partition(detour, 1)[1] >= self._gap / 2:
+                # a better solution leaves the cheapest choice in one of these at most
+                singly, least, most = [*singly, row], min(least, int(more.min())), max(most, int(more.max()))
+                continue
+            front, other = sorted(fronts, key=lambda one: len(one.bytes))
+            made += len(front.bytes) * len(choices)
+            if made > MOST_STATES:
+                return self._known, self._gap
+            front.extend(row, choices, more, detour)
+            self._prune(front, int(other.bytes[0] + low[at]) + least, int(other.bytes[-1] + high[at]) + most)
+            if not len(front.bytes):
+                return self._known, 0.0
+            if self._look(base, *fronts):
+                low, high = self._ranges(order)
+        return self._with_singles(base, fronts, singly, made)
+
+    def _with_singles(
+        self, base: Indices, fronts: tuple[_Front, _Front], rows: Sequence[int], made: int
+    ) -> tuple[Indices, float]:
+        """The end of `solved`: pairs of states and one more class away from its cheapest choice, by half the gap or more."""
+        for front in fronts:
+            front.keep(np.flatnonzero(front.detour < self._gap / 2))
+        for row in rows:
+            for choice in np.flatnonzero((self._detour[row] > 0) & (self._detour[row] < self._gap)).tolist():
+                made += min(len(front.bytes) for front in fronts)
+                if made > MOST_STATES:
+                    return self._known, self._gap
+                self._look(base, *fronts, (row, choice))
+        return self._known, 0.0
+
+    def _order(self) -> Indices:
+        """The classes that are open, those with the cheapest step first: to more bytes and to fewer in turns."""
+        nearest = [np.where(side, self._detour, np.inf).min(axis=1) for side in (self._more > 0, self._more < 0)]
+        turns = np.stack([np.argsort(near, kind="stable") for near in nearest], axis=1).ravel()
+        _, first = np.unique(turns, return_index=True)
+        order = turns[np.sort(first)]
+        is_open: NDArray[np.bool_] = np.minimum(*nearest)[order] < self._gap
+        return np.asarray(order[is_open], np.int64)
+
+    def _ranges(self, order: Indices) -> tuple[Indices, Indices]:
+        """The fewest and the most bytes [classes + 1] that the classes from each one on can add."""
+        more = np.where(self._detour[order] < self._gap, self._more[order], 0)
+        sums = [np.concatenate([np.cumsum(side[::-1])[::-1], [0]]) for side in (more.min(axis=1), more.max(axis=1))]
+        return sums[0], sums[1]
+
+    def _prune(self, front: _Front, low: int, high: int) -> None:
+        """Drops the states that lead to no better solution where all else adds `low` to `high` bytes, and those that another is as
+        good as."""
+        free = np.maximum(self._room - high - front.bytes, 0)
+        hopeful = (front.bytes <= self._room - low) & (front.detour + self._price * free < self._gap)
+        front.keep(np.flatnonzero(hopeful))
+        front.keep(np.argsort(front.bytes, kind="stable"))
+        errors = front.detour - self._price * front.bytes
+        front.keep(np.flatnonzero(errors < np.concatenate([[np.inf], np.minimum.accumulate(errors)[:-1]])))
+        last_of_equals = np.diff(front.bytes, append=np.iinfo(np.int64).max) != 0
+        front.keep(np.flatnonzero(last_of_equals))
+
+    def _look(self, base: Indices, one: _Front, other: _Front, besides: tuple[int, int] | None = None) -> bool:
+        """Takes the best pair of states where it is better than what is known; whether it was. `besides` is a class that neither
+        has, and its choice."""
+        room, spent = self._room, 0.0
+        if besides is not None:
+            room, spent = room - int(self._more[besides]), float(self._detour[besides])
+        if len(one.bytes) > len(other.bytes):
+            one, other = other, one
+        reach = int(min(self._gap / self._price, 2.0**60))  # bytes left free that cost no more than the gap
+        first = int(np.searchsorted(one.bytes, room - reach - int(other.bytes[-1])))
+        free = room - one.bytes[first : np.searchsorted(one.bytes, room - int(other.bytes[0]), "right")]
+        if not len(free):
+            return False
+        partner = np.searchsorted(other.bytes, free, "right") - 1
+        detour = one.detour[first : first + len(free)] + other.detour[partner]
+        excess = spent + detour + self._price * (free - other.bytes[partner])
+        state = int(np.argmin(excess))
+        if excess[state] >= self._gap:
+            return False
+        self._gap, self._known = float(excess[state]), base.copy()
+        one.write(first + state, self._known)
+        other.write(int(partner[state]), self._known)
+        if besides is not None:
+            self._known[besides[0]] = besides[1]
+        return True

@@ -32,7 +32,7 @@ from qtquant_app.engine.device import resolve
 from qtquant_app.engine.planner import make_plan
 from qtquant_app.formats import find
 
-__all__ = ["ALLOWED", "MAX_POINTS", "Measured", "budget", "schemes_for", "solve", "weigh"]
+__all__ = ["ALLOWED", "MAX_POINTS", "Measured", "schemes_for", "solve", "weigh"]
 
 MAX_POINTS = 200
 """Of a frontier; the eye sees no more."""
@@ -135,41 +135,6 @@ class Measured:
     def besides(self, chosen: Sequence[int]) -> int:
         """What the plan of `chosen` takes besides the tensors of the sets."""
         return self.plan(chosen).output_bytes - self.spent(chosen)[0]
-
-
-def budget(
-    checkpoint: Checkpoint,
-    recipe: Recipe,
-    target: Target,
-    *,
-    schemes: Sequence[Treatment] = ALLOWED,
-    locked: Sequence[str] = (),
-    runtimes: Sequence[str] = (),
-    tensor_parallel: int = 1,
-    format: str = "",
-    device: str = "auto",
-    cache: bool | Path = True,
-    max_memory: int | None = None,
-    seed: int = 0,
-    calibration: str = "",
-) -> Generator[Event, None, Budget]:
-    """The recipe of the least predicted error whose plan is within `target`. Arguments as `weigh`, refusals as `solve`."""
-    measured = yield from weigh(
-        checkpoint,
-        recipe,
-        schemes=schemes,
-        locked=locked,
-        also=() if target.like is None else (target.like,),
-        runtimes=runtimes,
-        tensor_parallel=tensor_parallel,
-        format=format,
-        device=device,
-        cache=cache,
-        max_memory=max_memory,
-        seed=seed,
-        calibration=calibration,
-    )
-    return solve(measured, target)
 
 
 def weigh(

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qtquant_app.engine import allocation
 from qtquant_app.engine.allocation import Choices, allocate, frontier, smallest
+from tests.knapsacks import KINDS, capacity, knapsack
 
 CLASSES = st.lists(
     st.lists(st.tuples(st.integers(0, 40), st.integers(0, 60)), min_size=1, max_size=4).map(
@@ -62,32 +64,60 @@ def test_the_frontier_is_optimal_at_each_of_its_sizes(classes: list[Choices]) ->
         assert point.error == pytest.approx(tried(classes, point.bytes), abs=1e-9)
 
 
+def planned(classes: list[Choices], room: int) -> float:
+    """The least error by dynamic programming over every number of bytes."""
+    table = np.zeros(room + 1)
+    for choices in classes:
+        after = np.full(room + 1, np.inf)
+        for size, error in zip(choices.bytes, choices.errors, strict=True):
+            if size <= room:
+                after[size:] = np.minimum(after[size:], table[: room + 1 - size] + error)
+        table = after
+    return float(table[room])
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"model", "equal tensors", "distinct tensors"}))
+@pytest.mark.parametrize("seed", range(4))
+def test_forty_classes_get_what_dynamic_programming_gives_them(kind: str, seed: int) -> None:
+    classes = knapsack(kind, seed, 40, most=250)
+    if kind == "few sizes":
+        classes = [Choices([size // 1_000 for size in one.bytes], one.errors) for one in classes]
+    for share in (0.0, 0.1, 0.35, 0.62, 0.9, 1.0):
+        room = capacity(classes, share)
+        found = allocate(classes, room)
+        assert found is not None and found.excess == 0 and found.bytes <= room
+        assert found.error == pytest.approx(planned(classes, room), rel=1e-12, abs=1e-9)
+
+
+def test_capacities_that_no_sum_fills_are_no_hindrance() -> None:
+    """Sizes that are all multiples of 1,000: what is left of the capacity besides says nothing."""
+    classes = [
+        Choices([1_000 * size for size in one.bytes], one.errors)
+        for one in knapsack("weakly correlated", 0, 300, most=90)
+    ]
+    room = capacity(classes, 0.5)
+    one, other = allocate(classes, room // 1_000 * 1_000), allocate(classes, room // 1_000 * 1_000 + 999)
+    assert one is not None and other is not None and one.error == other.error
+
+
+def test_a_search_cut_short_says_by_how_much_it_may_be_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    classes = knapsack("strict steps", 1, 60, most=200)
+    room = capacity(classes, 0.5)
+    monkeypatch.setattr(allocation, "MOST_STATES", 30)
+    short = allocate(classes, room)
+    assert short is not None and short.bytes <= room and short.excess > 0
+    assert short.error - short.excess <= planned(classes, room) <= short.error
+
+
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("sizes", ["equal", "few", "many"])
-def test_a_thousand_tensors_come_close_to_their_bound(seed: int, sizes: str) -> None:
-    classes = thousand(seed, sizes)
-    least, most = smallest(classes), sum(max(choices.bytes) for choices in classes)
+@pytest.mark.parametrize("kind", ["equal tensors", "model", "distinct tensors"])
+def test_a_thousand_tensors_come_close_to_their_bound(seed: int, kind: str) -> None:
+    classes = knapsack(kind, seed)
     for share in (0.15, 0.5, 0.9):
-        capacity = round(least + share * (most - least))
-        found = allocate(classes, capacity)
-        assert found is not None and found.bytes <= capacity
+        room = capacity(classes, share)
+        found = allocate(classes, room)
+        assert found is not None and found.bytes <= room and found.excess == 0
         bound = sum(
             min(error + found.price * size for size, error in zip(c.bytes, c.errors, strict=True)) for c in classes
         )
-        assert bound - found.price * capacity <= found.error + 1e-9
-
-
-def thousand(seed: int, sizes: str, count: int = 1000) -> list[Choices]:
-    """A model's tensors under eight schemes: error falls by a power of two for each bit, more or less."""
-    random = np.random.default_rng(seed)
-    weights = {
-        "equal": np.full(count, 4096 * 4096),
-        "few": random.choice([4096 * 4096, 1024 * 4096, 4096 * 14336], count),
-        "many": random.integers(10**6, 10**8, count),
-    }[sizes]
-    bits = np.array([2.25, 2.5, 3.125, 3.5, 4.125, 4.5, 6.125, 8.03])
-    classes = []
-    for weight in weights:
-        error = random.lognormal(0, 1) * 4.0**-bits * random.lognormal(0, 0.1, 8)
-        classes.append(Choices((weight * bits / 8).astype(int).tolist(), error.tolist()))
-    return classes
+        assert bound - found.price * room <= found.error + 1e-9

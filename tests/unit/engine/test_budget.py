@@ -18,7 +18,7 @@ from qtquant_app.core.recipe import Recipe, Rule
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.core.scheme_label import parse_label
 from qtquant_app.core.target import Target
-from qtquant_app.engine.budget import Measured, budget, solve, weigh
+from qtquant_app.engine.budget import Measured, solve, weigh
 from qtquant_app.engine.planner import make_plan
 from qtquant_app.engine.quantize import run
 from qtquant_app.engine.source import open_checkpoint
@@ -230,7 +230,7 @@ def test_a_checkpoint_that_is_quantized_already_is_refused(tmp_path: Path) -> No
     config = {**LLAMA_CONFIG, "quantization_config": {"quant_method": "gptq"}}
     source = write_checkpoint(tmp_path / "m", llama_tensors(), config)
     with pytest.raises(PlanError, match="already quantized"):
-        result(budget(open_checkpoint(source), Recipe(), Target(bytes=10**6), schemes=SCHEMES, device="cpu"))
+        solve(measured(source), Target(bytes=10**6))
 
 
 @pytest.mark.parametrize("words", [{}, {"bytes": 5, "bits_per_weight": 3.0}, {"bytes": 0}, {"bits_per_weight": -1.0}])
