@@ -3,7 +3,7 @@
     python -m benchmarks.fuzz --executions 1000000 --seed 1 [--reader header] [--keep DIR]
 
 Mutants of good files and of whatever led to an answer that was not seen before go through each reader. A finding is anything
-but a QtQuantError, an execution over a second, or one whose peak of traced memory is over twice the file and `FLOOR`; its bytes
+but a QtQuantError, an execution over a second, or one whose peak of traced memory is over twice the file and 1.5 MiB; its bytes
 are kept in DIR, to be made a file of tests/fuzz/corpus. Memory is traced on each `EVERY`th execution, which slows it three times.
 """
 
@@ -22,15 +22,18 @@ from hashlib import sha256
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from time import perf_counter
+from time import perf_counter, process_time
 
-from tests.fuzz.mutation import mutated
+from tests.fuzz.memory import allowed, peak_of
+from tests.fuzz.mutation import mutated, swollen
 from tests.fuzz.readers import READERS, Reader, outcome
 
-FLOOR = 1 << 20
-"""Bytes that a reader may take whatever the file: buffers, tables of an expression, the caches of the interpreter."""
 EVERY = 20
+SWOLLEN = 250
+"""So many executions have one whose file was made large, for the readers that make something for each part of it."""
+SIZES = (200_000, 1_000_000, 3_000_000)
 _MOST_POOL = 2_000
+_WAITED = 5.0
 _LIMIT = 4 << 30
 """Bytes of data of the process: what would take all memory fails instead."""
 _ITEM = re.compile(r"'.*'|\".*\"|\d+|0x[0-9a-f]+")
@@ -64,7 +67,14 @@ def fuzz(reader: Reader, executions: int, seed: int, folder: Path) -> Tally:
     began = perf_counter()
     for number in range(executions):
         data = pool[number] if number < len(pool) else mutated(random, pool)
-        if _once(reader, data, folder, tally, traced=number % EVERY == 0) and len(pool) < _MOST_POOL:
+        large = reader.bulk and number % SWOLLEN == SWOLLEN - 1
+        if large:
+            data = swollen(random, data, random.choice(SIZES))
+        if (
+            _once(reader, data, folder, tally, traced=large or number % EVERY == 0)
+            and len(pool) < _MOST_POOL
+            and not large
+        ):
             pool.append(data)
     tally.seconds = perf_counter() - began
     return tally
@@ -89,9 +99,9 @@ def _once(reader: Reader, data: bytes, folder: Path, tally: Tally, *, traced: bo
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         tally.hungriest = max(tally.hungriest, peak)
-        if peak > max(2 * len(data), FLOOR) + reader.expressions * len(data):
-            tally.hogs.append(data)
-    elif took > 1.0 and _again(reader, data, folder) > 1.0:
+        if peak > allowed(reader, data) and peak_of(reader, data, folder) > allowed(reader, data):
+            tally.hogs.append(data)  # twice: once it may have been a table of the interpreter that grew
+    if took > (4.0 if traced else 1.0) and _again(reader, data, folder) > 1.0:
         tally.hangs.append(data)
     tally.slowest = max(tally.slowest, 0.0 if traced else took)
     tally.executions += 1
@@ -103,13 +113,14 @@ def _once(reader: Reader, data: bytes, folder: Path, tally: Tally, *, traced: bo
 
 
 def _again(reader: Reader, data: bytes, folder: Path) -> float:
-    """Seconds of the quicker of two more executions: the machine has other things to do."""
+    """Seconds of the quicker of two more executions: of the processor, unless it waits, since the machine is busy with others."""
     times = []
     for _ in range(2):
-        began = perf_counter()
+        began, busy = perf_counter(), process_time()
         with suppress(Exception):
             outcome(reader, data, folder)
-        times.append(perf_counter() - began)
+        waited, worked = perf_counter() - began, process_time() - busy
+        times.append(waited if waited > _WAITED else worked)
     return min(times)
 
 

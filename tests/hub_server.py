@@ -47,6 +47,8 @@ class HubServer(ThreadingHTTPServer):
         """What each request brought along as its Authorization."""
         self.status = 0
         """Where set, all that is answered."""
+        self.raw: bytes | None = None
+        """Where set, what is sent to whoever asks for anything, whether it is HTTP or not."""
 
     @property
     def url(self) -> str:
@@ -90,6 +92,10 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(self.path.partition("?")[0])
         self.server.asked.append((self.command, path))
         self.server.tokens.append(self.headers.get("Authorization", ""))
+        if self.server.raw is not None:
+            self.close_connection = True
+            self.wfile.write(self.server.raw)
+            return None
         if self.server.status:
             return self._refuse(self.server.status, "")
         parts = path.strip("/").split("/")

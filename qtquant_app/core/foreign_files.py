@@ -6,6 +6,7 @@ import os
 import re
 import stat
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from qtquant_app.core.errors import SourceError
 from qtquant_app.core.json_text import shown
@@ -17,16 +18,23 @@ _LONGEST = 255
 
 
 def read_bounded(path: Path, most: int) -> bytes:
-    """The bytes of a regular file. Raises OSError where it cannot be read, is longer than `most` bytes, or is no file: a pipe or
-    a device has no end."""
+    """The bytes of a regular file. Raises what `open_bounded` does."""
+    with open_bounded(path, most) as stream:
+        return stream.read(os.fstat(stream.fileno()).st_size)
+
+
+def open_bounded(path: Path, most: int) -> BinaryIO:
+    """A regular file, open for reading. Raises OSError where it cannot be read, is longer than `most` bytes, or is no file: a pipe
+    or a device has no end."""
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(handle, "rb") as stream:
-        found = os.fstat(stream.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(0, "it is not a regular file")
-        if found.st_size > most:
-            raise OSError(0, f"it has {found.st_size:,} bytes, more than any such file needs")
-        return stream.read(found.st_size)
+    stream = os.fdopen(handle, "rb")
+    found = os.fstat(handle)
+    if stat.S_ISREG(found.st_mode) and found.st_size <= most:
+        return stream
+    stream.close()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(0, "it is not a regular file")
+    raise OSError(0, f"it has {found.st_size:,} bytes, more than any such file needs")
 
 
 def portable(name: object) -> str | None:

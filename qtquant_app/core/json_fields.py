@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qtquant_app.core.json_reader import MOST_MEMBERS, Items
+from qtquant_app.core.json_reader import Items
 from qtquant_app.core.json_text import shown
 
 _LARGEST = 1 << 63
@@ -56,7 +56,7 @@ class Fields:
         value = self.any(key)
         if value not in words:
             raise self._bad(key, f"one of {', '.join(words)}")
-        return value
+        return words[words.index(value)]
 
     def items(self, key: str, most: int | None = None) -> Sequence[Any]:
         value = self.any(key)

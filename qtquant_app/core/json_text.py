@@ -23,21 +23,25 @@ def parse_json(text: str | bytes, **options: Any) -> Any:
     Raises ValueError, a few words long, where it is no JSON, deeper than `MAX_DEPTH`, or holds half a character (a lone
     surrogate, which Python's reader lets through and no file can hold).
     """
+    if isinstance(text, bytes):
+        text = decoded(text)
+    if len(text) > _LONG and text.count(",") + text.count("[") + text.count("{") > len(text) // 5:
+        raise ValueError("it holds more values than text")
+    value = made(text, **options)
+    _check_depth(value)
+    return value
+
+
+def made(text: str, **options: Any) -> Any:
+    """As `parse_json`, for text that is known to be neither deep nor long."""
     try:
-        if isinstance(text, bytes):
-            text = _decoded(text)
-        if len(text) > _LONG and text.count(",") + text.count("[") + text.count("{") > len(text) // 5:
-            raise ValueError("it holds more values than text")
         value = json.loads(text, **options)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"byte {error.start} is no text in {error.encoding.upper()}") from None
     except json.JSONDecodeError:
         raise
     except ValueError as error:
         raise ValueError("it holds a number of too many digits" if "digits" in str(error) else str(error)) from None
-    _check_depth(value)
     if "\\u" in text:
         _check_text(value)
     return value
@@ -52,11 +56,12 @@ def shown(value: object) -> str:
     return _SHOWN.repr(value)
 
 
-def _decoded(text: bytes) -> str:
-    """Strictly, where json.loads would let surrogates pass."""
-    if text.startswith(b"\xef\xbb\xbf"):
-        return text[3:].decode()
-    return text.decode(json.detect_encoding(text))
+def decoded(text: bytes) -> str:
+    """The text, in what JSON may be in. Raises ValueError strictly, where json.loads would let surrogates pass."""
+    try:
+        return text[3:].decode() if text.startswith(b"\xef\xbb\xbf") else text.decode(json.detect_encoding(text))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start} is no text in {error.encoding.upper()}") from None
 
 
 def _check_depth(value: object) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal, NamedTuple, get_args
 
 from qtquant_app.core.json_fields import Fields
@@ -14,6 +14,9 @@ from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scheme import Scheme
 
 Action = Literal["quantize", "keep"]
+_MOST_WORDS = 10_000
+"""Rules and warnings that a plan is read with."""
+
 Role = Literal["codes", "scale", "zero", "shape", "index", "global", "kept", "made"]
 
 
@@ -211,8 +214,8 @@ class Plan:
             peak_device_bytes=read.count("peak_device_bytes"),
             disk_bytes=read.count("disk_bytes"),
             seconds_estimate=read.number("seconds_estimate"),
-            rules=tuple(_rule_from(Fields(item)) for item in read.items("rules")),
-            warnings=tuple(_warning_from(Fields(item)) for item in read.items("warnings")),
+            rules=tuple(_rule_from(Fields(item)) for item in read.items("rules", _MOST_WORDS)),
+            warnings=tuple(_warning_from(Fields(item)) for item in read.items("warnings", _MOST_WORDS)),
             device=read.text("device"),
             max_memory=read.optional_count("max_memory"),
             seed=read.count("seed"),
@@ -245,16 +248,32 @@ def _tensor_from(item: object) -> TensorPlan:
     return TensorPlan(
         name=read.text("name"),
         module=read.text("module"),
-        kind=read.text("kind"),
-        dtype=read.text("dtype"),
-        shape=read.sizes("shape"),
+        kind=_shared(read.text("kind")),
+        dtype=_shared(read.text("dtype")),
+        shape=_shared_sizes(read.sizes("shape")),
         action=read.one_of("action", get_args(Action)),
-        scheme=None if scheme is None else Scheme.from_json(scheme),
+        scheme=None if scheme is None else _scheme(json.dumps(scheme)),
         bytes=read.count("bytes"),
-        reason=read.text("reason"),
+        reason=_shared(read.text("reason")),
         source_bytes=read.count("source_bytes"),
         rule=read.optional_count("rule"),
     )
+
+
+@lru_cache(maxsize=256)
+def _shared(text: str) -> str:
+    """The text that was there before: a large plan says the same words over and over."""
+    return text
+
+
+@lru_cache(maxsize=256)
+def _shared_sizes(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    return sizes
+
+
+@lru_cache(maxsize=256)
+def _scheme(described: str) -> Scheme:
+    return Scheme.from_json(json.loads(described))
 
 
 def _rule_from(read: Fields) -> RulePlan:
@@ -300,11 +319,11 @@ def _file_from(item: object) -> OutFile:
 def _out_tensor_from(read: Fields) -> OutTensor:
     return OutTensor(
         name=read.text("name"),
-        dtype=read.text("dtype"),
-        shape=read.sizes("shape"),
+        dtype=_shared(read.text("dtype")),
+        shape=_shared_sizes(read.sizes("shape")),
         offset=read.count("offset"),
         nbytes=read.count("nbytes"),
-        source=read.text("source"),
+        source=_shared(read.text("source")),
         role=read.one_of("role", get_args(Role)),
         axis=min(1, read.optional_count("axis") or 0),
     )

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from qtquant_app.core.errors import UsageError
-from qtquant_app.core.json_text import parse_json, shown
+from qtquant_app.core.json_reader import outlined
+from qtquant_app.core.json_text import shown
 from qtquant_app.core.recipe import Recipe
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -83,10 +84,9 @@ class Preset:
     def loads(cls, text: str | bytes, *, own: bool = False) -> Preset:
         """Reads a preset from JSON text. Raises UsageError."""
         try:
-            data = parse_json(text)
+            return cls.from_json(outlined(text), own=own)
         except ValueError as error:
             raise _bad(f"the preset is not JSON: {error}") from None
-        return cls.from_json(data, own=own)
 
     def dumps(self) -> str:
         return json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n"

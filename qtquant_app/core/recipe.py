@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from qtquant_app.core.errors import UsageError
-from qtquant_app.core.json_text import parse_json, shown
+from qtquant_app.core.json_reader import Items, outlined
+from qtquant_app.core.json_text import shown
 from qtquant_app.core.patterns import compiled
 from qtquant_app.core.scheme import Scheme
 
@@ -86,17 +87,17 @@ class Recipe:
     def loads(cls, text: str | bytes) -> Recipe:
         """Reads a recipe, or the recipe inside a `qtquant.json`, from JSON text."""
         try:
-            data = parse_json(text)
+            data = outlined(text)
+            if isinstance(data, Mapping) and isinstance(data.get("recipe"), Mapping):
+                data = data["recipe"]
+            return cls.from_json(data)
         except ValueError as error:
             raise _bad(f"the recipe is not JSON: {error}") from None
-        if isinstance(data, Mapping) and isinstance(data.get("recipe"), Mapping):
-            data = data["recipe"]
-        return cls.from_json(data)
 
 
 def _list(data: Mapping[str, Any], key: str) -> Sequence[object]:
     value = data.get(key, [])
-    if not isinstance(value, list):
+    if not isinstance(value, (list, Items)):
         raise _bad(f"{key} must be a list, not {type(value).__name__}")
     return value
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import PlanError
-from qtquant_app.core.events import Warned
+from qtquant_app.core.events import Event, Warned
 from qtquant_app.core.plan import Plan, RunOptions
 from qtquant_app.engine.faults import naming
 from qtquant_app.engine.journal import NAME as JOURNAL
@@ -18,6 +19,7 @@ from qtquant_app.engine.journal import Journal, Past, read_journal, who_writes
 from qtquant_app.engine.lock import Lock, take
 from qtquant_app.engine.output import OutputFolder, check_output, settle
 from qtquant_app.engine.planner import check_disk
+from qtquant_app.engine.room import Room
 from qtquant_app.engine.run_marks import RunMarks, check_same, check_unchanged, marks_of
 
 
@@ -33,16 +35,17 @@ class Claim:
     _checkpoint: Checkpoint
     _lock: Lock
 
-    def begin(self) -> None:
-        """Writes the first line: of a new run, or of one that is gone on with."""
+    def begin(self) -> Generator[Event, None, None]:
+        """Writes the first line: of a new run, or of one that is gone on with. Waits where the drive is full."""
+        room = Room(self.out.output.parent)
         if self.past is None:
             # The journal first: it must not speak of files that are gone.
-            self.journal.empty()
-            self.out.clear()
-            self.journal.start(self.marks)
+            yield from room.needed(self.journal.empty)
+            yield from room.needed(self.out.clear)
+            yield from room.needed(partial(self.journal.start, self.marks))
         else:
-            self.out.unrecord()
-            self.journal.resume(self.past.nbytes, self.marks)
+            yield from room.needed(self.out.unrecord)
+            yield from room.needed(partial(self.journal.resume, self.past.nbytes, self.marks))
 
     def check_source(self) -> None:
         """Raises SourceError naming a weight file that is not what it was when the run began."""
@@ -76,7 +79,7 @@ def claimed(plan: Plan, checkpoint: Checkpoint, options: RunOptions) -> Iterator
     try:
         check_output(output, resume=options.resume, overwrite=options.overwrite)  # another may just have come and gone
         settle(output)
-        past = _past(out.partial, marks, options)
+        past = _past(out.partial, marks, options, checkpoint.by_name)
         if not fresh:
             check_disk(output, plan.disk_bytes - _bytes_in(out.partial))
         yield Claim(out, journal, marks, past, tuple(_warnings(lock, past, out.partial)), checkpoint, lock)
@@ -98,10 +101,10 @@ def _take(partial: Path) -> Lock:
     )
 
 
-def _past(partial: Path, marks: RunMarks, options: RunOptions) -> Past | None:
+def _past(partial: Path, marks: RunMarks, options: RunOptions, names: Collection[str]) -> Past | None:
     if not options.resume:
         return None
-    past = read_journal(partial)
+    past = read_journal(partial, names)
     if past is not None:
         check_same(past.marks, marks, partial)
     return past

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic
@@ -78,6 +78,14 @@ class Committer:
         self._under_way.append(self._pool.submit(self._commit, []))
         self._look(wait=True)
 
+    def undone(self, tensors: Sequence[tuple[str, Sequence[str]]]) -> None:
+        """These tensors, each with the files it lies in, are to be done again; returns when the journal says so.
+
+        It comes after all that was said of them before. Can be called again after a WriteError of code "disk-full".
+        """
+        self._flush()
+        self._pool.submit(self._undo, tensors).result()
+
     def close(self) -> None:
         """Commits what is waiting, so that a cancelled run loses nothing, and ends the thread.
 
@@ -117,6 +125,10 @@ class Committer:
             if not (isinstance(error, QtQuantError) and error.code == DISK_FULL):
                 self._broken = error
             raise
+
+    def _undo(self, tensors: Sequence[tuple[str, Sequence[str]]]) -> None:
+        self._commit([])
+        self._journal.undone(tensors)
 
     def _finish(self, file: str) -> str:
         self._commit([])

@@ -86,6 +86,9 @@ def _translated(error: Exception, place: HubId, file: str) -> SourceError | None
     if isinstance(error, OSError):
         text = f"{file} of {place.label} cannot be kept in the local cache: {error.strerror}"
         return SourceError(text, hint="make room, or name another folder by HF_HOME", code="hub-cache")
+    if isinstance(error, (ValueError, KeyError, TypeError)):
+        text = f"what the Hub answered when asked for {place.label} makes no sense"
+        return SourceError(text, hint="see that HF_ENDPOINT names a Hub, and try again", code="hub-answer")
     return None
 
 

@@ -27,6 +27,9 @@ from qtquant_app.core.job import (
     orders_after_move,
     waiting,
 )
+from qtquant_app.core.json_reader import outlined
+from qtquant_app.core.recipe import Recipe
+from qtquant_app.engine.foreign_files import read_bounded
 from qtquant_app.engine.lock import Lock, take
 from qtquant_app.engine.output import RECORD, partial_of
 from qtquant_app.engine.presets import user_folder
@@ -286,9 +289,7 @@ def _taken(path: Path) -> Lock | None:
 
 def _load(file: Path) -> JobRecord | None:
     try:
-        if file.stat().st_size > _MAX_BYTES:
-            return None
-        record = JobRecord.from_json(json.loads(file.read_bytes()))
+        record = JobRecord.from_json(outlined(read_bounded(file, _MAX_BYTES)))
     except (OSError, ValueError, RecursionError, QtQuantError):
         return None
     return record if record.id == file.stem else None
@@ -301,7 +302,7 @@ def _finished_after_all(record: JobRecord) -> JobResult | None:
         if partial_of(output).exists() or (output / RECORD).stat().st_mtime < (record.started or 0.0) - _CLOCK_SECONDS:
             return None
         written = read_record(output)
-        if written["recipe"] != record.recipe.to_json():
+        if Recipe.from_json(written["recipe"]) != record.recipe:
             return None
         plan, tensors = written["plan"], len(written["tensors"])
         kept = len(plan["tensors"]) - tensors

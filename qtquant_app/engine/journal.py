@@ -6,19 +6,23 @@ line that is not whole: what the others spoke of is done again.
 
 from __future__ import annotations
 
+import os
 import zlib
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from json import dumps
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from qtquant_app.core.errors import PlanError, WriteError
-from qtquant_app.core.json_text import parse_json
+from qtquant_app.core.foreign_files import open_bounded
+from qtquant_app.core.json_reader import outlined
 from qtquant_app.core.report import ErrorSums
 from qtquant_app.engine import filesystem
 from qtquant_app.engine.faults import naming
-from qtquant_app.engine.foreign_files import read_bounded
+from qtquant_app.engine.index_file import MOST_FILES
 from qtquant_app.engine.run_marks import RunMarks, who_and_when
 
 NAME = "journal.jsonl"
@@ -26,6 +30,8 @@ VERSION = 2
 _WITHOUT_CHECKSUMS = (1,)
 _LONGEST = 1 << 30
 """Bytes; a hundred thousand tensors take 30 million."""
+_LONGEST_LINE = 16 << 20
+"""Bytes; the first line names every weight file, and holds the recipe."""
 
 _CHECK = b', "crc": "'
 
@@ -82,6 +88,10 @@ class Journal:
         """This weight file is complete and synced."""
         self._append([{"kind": "shard", "file": file, "sha256": sha256}])
 
+    def undone(self, tensors: Iterable[tuple[str, Sequence[str]]]) -> None:
+        """These tensors are not what was written, nor then are the files they lie in: they are to be done again."""
+        self._append([{"kind": "undone", "name": name, "files": list(files)} for name, files in tensors])
+
     def close(self) -> None:
         if self._handle is not None:
             handle, self._handle = self._handle, None
@@ -110,46 +120,59 @@ class Journal:
         self._size += len(data)
 
 
-def read_journal(folder: Path) -> Past | None:
+def read_journal(folder: Path, names: Collection[str] | None = None) -> Past | None:
     """What the journal in `folder` says; None where the run had not yet said what it is.
+
+    `names` are the tensors that it can speak of, where they are known: a line about another says nothing.
 
     Raises WriteError where there is no journal, PlanError where another version of QtQuant wrote it.
     """
     path = folder / NAME
     try:
-        data = read_bounded(path, _LONGEST)
+        with open_bounded(path, _LONGEST) as stream:
+            past = _said(stream, path, names)
+            if past is None:
+                stream.seek(0)
+                _refuse_foreign(stream.readline(_LONGEST_LINE), path)
     except OSError as error:
         raise WriteError(
             f"{path} cannot be read: {error.strerror}",
             hint="there is no run to go on with: start again with --overwrite",
             code="journal",
         ) from None
+    return past
+
+
+def _said(stream: BinaryIO, path: Path, names: Collection[str] | None) -> Past | None:
+    """What the lines say up to the first that is not whole, read one at a time."""
     past: Past | None = None
     at = 0
-    for line in data.splitlines(keepends=True):
-        entry = _entry(line)
-        if entry is None:
-            break
+    while entry := _entry(line := stream.readline(_LONGEST_LINE)):
         try:
+            if names is not None and entry["kind"] == "tensor" and entry["name"] not in names:
+                break
             past = _apply(past, entry, path)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             break
         at += len(line)
-    if past is None:
-        _refuse_foreign(data, path)
-        return None
-    past.nbytes, past.lost = at, len(data) - at
+    if past is not None:
+        past.nbytes, past.lost = at, os.fstat(stream.fileno()).st_size - at
     return past
 
 
 def who_writes(folder: Path) -> Mapping[str, Any]:
     """The process that last began or resumed the run in `folder`: its `pid`, `host`, and when it `began`; empty where unknown."""
     try:
-        lines = read_bounded(folder / NAME, _LONGEST).splitlines(keepends=True)
+        with open_bounded(folder / NAME, _LONGEST) as stream:
+            entries = (_entry(line) for line in _lines(stream) if b'"pid"' in line)
+            found = deque((e for e in entries if e and "began" in e and "host" in e), 1)
     except OSError:
         return {}
-    entries = (_entry(line) for line in reversed(lines) if b'"pid"' in line)
-    return next((entry for entry in entries if entry and "began" in entry and "host" in entry), {})
+    return found[0] if found else {}
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    return iter(partial(stream.readline, _LONGEST_LINE), b"")
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:
@@ -159,12 +182,11 @@ def _line(entry: Mapping[str, Any]) -> bytes:
 
 def _entry(line: bytes) -> dict[str, Any] | None:
     """What a line says; None where it is not whole."""
-    body, check, crc = line.rpartition(_CHECK)
-    body += b"}"
-    if not check or crc != b'%08x"}\n' % zlib.crc32(body):
+    at = line.rfind(_CHECK)
+    if at < 0 or line[at + len(_CHECK) :] != b'%08x"}\n' % zlib.crc32(b"}", zlib.crc32(memoryview(line)[:at])):
         return None
     try:
-        entry = parse_json(body)
+        entry = outlined(line)
     except ValueError:
         return None
     return entry if isinstance(entry, dict) else None
@@ -181,14 +203,20 @@ def _apply(past: Past | None, entry: Mapping[str, Any], path: Path) -> Past:
         past.tensors[str(entry["name"])] = None if entry["errors"] is None else ErrorSums.from_json(entry["errors"])
     elif entry["kind"] == "shard":
         past.shards[str(entry["file"])] = str(entry["sha256"])
+        if len(past.shards) > MOST_FILES:
+            raise ValueError("no result has so many files")
+    elif entry["kind"] == "undone":
+        past.tensors.pop(str(entry["name"]), None)
+        for file in entry["files"]:
+            past.shards.pop(str(file), None)
     return past
 
 
-def _refuse_foreign(data: bytes, path: Path) -> None:
+def _refuse_foreign(line: bytes, path: Path) -> None:
     """Versions before this one wrote no checksums. A line of this one stays one, wherever it is damaged: it has its checksum, or
     its version."""
     try:
-        first = parse_json(data.partition(b"\n")[0])
+        first = outlined(line)
     except ValueError:
         return
     if not isinstance(first, dict) or first.get("kind") != "start":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qtquant_app.core.checkpoint import Checkpoint
-from qtquant_app.core.json_text import parse_json
+from qtquant_app.core.json_reader import outlined
 from qtquant_app.engine.device import default_threads, resolve
 from qtquant_app.engine.foreign_files import read_bounded
 from qtquant_app.engine.probe import existing_parent
@@ -67,7 +67,7 @@ def _file() -> Path:
 
 def _read() -> dict[str, Any]:
     try:
-        rows = parse_json(read_bounded(_file(), _MAX_BYTES))
+        rows = outlined(read_bounded(_file(), _MAX_BYTES))
     except (OSError, ValueError):
         return {}
     return rows if isinstance(rows, dict) else {}

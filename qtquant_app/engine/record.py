@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from qtquant_app import __version__
 from qtquant_app.core.errors import VerifyError
-from qtquant_app.core.json_text import parse_json
+from qtquant_app.core.json_reader import outlined
 from qtquant_app.core.plan import OutFile, Plan, file_outline_json, out_tensor_json, tensor_json
 from qtquant_app.core.report import TensorReport
 from qtquant_app.engine.foreign_files import read_bounded
@@ -73,7 +73,7 @@ def _file_json(file: OutFile) -> dict[str, Any]:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """The record of a result. Raises VerifyError where the folder has none that can be read."""
+    """The record of a result, its long lists as `Items`. Raises VerifyError where the folder has none that can be read."""
     if folder.resolve().name.endswith(PARTIAL):
         raise VerifyError(
             f"{folder} is an unfinished run",
@@ -81,7 +81,7 @@ def read_record(folder: Path) -> dict[str, Any]:
             code="unfinished",
         )
     try:
-        record = parse_json(read_bounded(folder / RECORD, _MAX_BYTES))
+        record = outlined(read_bounded(folder / RECORD, _MAX_BYTES))
     except FileNotFoundError:
         if (partial_of(folder) / REPLACED / RECORD).is_file():
             raise VerifyError(

@@ -18,7 +18,8 @@ from typing import Any
 
 from qtquant_app import __version__
 from qtquant_app.core.checkpoint import Checkpoint
-from qtquant_app.core.errors import PlanError, QtQuantError, SourceError
+from qtquant_app.core.errors import PlanError, QtQuantError, SourceError, UsageError
+from qtquant_app.core.json_reader import Items
 from qtquant_app.core.plan import Plan
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.recipe_diff import ARROW, diff
@@ -65,10 +66,22 @@ class RunMarks:
     def from_json(cls, data: Mapping[str, Any]) -> RunMarks:
         """The inverse of `to_json`. Raises KeyError, TypeError or ValueError where it is none."""
         files = {str(name): FileMark(**mark) for name, mark in data["files"].items()}
-        recipe, texts, versions = (dict(data[key]) for key in ("recipe", "texts", "versions"))
+        texts, versions = (dict(data[key]) for key in ("texts", "versions"))
+        recipe = _recipe_in(data)
         plain = {key: str(data[key]) for key in ("digest", "fingerprint", "device")}
         counts = {key: int(data[key]) for key in ("seed", "arithmetic", "layout")}
         return cls(files=files, recipe=recipe, texts=texts, versions=versions, **plain, **counts)  # type: ignore[arg-type]
+
+
+def _recipe_in(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe, the lists of a large one made: once it is known to be one."""
+    recipe = dict(data["recipe"])
+    if any(isinstance(value, Items) for value in recipe.values()):
+        try:
+            Recipe.from_json(recipe)
+        except UsageError as error:
+            raise ValueError(error.message) from None
+    return {key: list(value) if isinstance(value, Items) else value for key, value in recipe.items()}
 
 
 def marks_of(plan: Plan, checkpoint: Checkpoint) -> RunMarks:

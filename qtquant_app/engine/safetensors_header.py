@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from json.encoder import encode_basestring
 from math import prod
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from qtquant_app.core.checkpoint import TensorInfo
 from qtquant_app.core.dtypes import ITEM_BITS, nbytes
 from qtquant_app.core.errors import SourceError
+from qtquant_app.core.json_reader import JsonReader
 from qtquant_app.core.json_text import parse_json, shown
 
 MAX_HEADER = 100_000_000
@@ -30,8 +33,20 @@ _PREFIX = struct.Struct("<Q")
 _TOO_LARGE = 1 << 63
 _MOST_SIDES = 64
 """Dimensions that torch and numpy take."""
-_HEAVY_HEADER = 8_000_000
-"""Bytes from which a header must not outweigh the tensors it describes: it takes many times its size to read."""
+_SMALL_HEADER = 128_000
+"""Bytes from which a header may take no more than its share of the file: what is made of it takes some times its size."""
+_SHARE = 8
+_METADATA = 1 << 16
+"""Bytes of metadata that are made; of longer ones nothing is."""
+_LONGEST_NAME = 1 << 14
+"""Bytes of a tensor's name."""
+
+_NUMBER = rb"(0|[1-9][0-9]{0,17})"
+_ENTRY = re.compile(
+    rb'\{ *+"dtype" *+: *+"([A-Z0-9_]{2,16})" *+, *+"shape" *+: *+\[([0-9, ]*+)\] *+'
+    rb', *+"data_offsets" *+: *+\[ *+%b *+, *+%b *+\] *+\}' % (_NUMBER, _NUMBER)
+)
+"""A tensor as nearly every writer describes it. What looks otherwise is read the long way, and there refused if it must be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +80,79 @@ def read_header_bytes(root: Path, file: str) -> Header:
 def parse_header(header: Header) -> tuple[list[TensorInfo], dict[str, str]]:
     """The second half of `read_header`: every entry checked."""
     file, size = header.file, header.size
-    entries = _parse(header.text, file)
-    metadata = entries.pop("__metadata__", {})
     start = _PREFIX.size + len(header.text)
-    tensors = [_tensor(name, entry, file, start, size) for name, entry in entries.items()]
+    tensors: list[TensorInfo] = []
+    metadata: dict[str, str] | None = None
+    try:
+        reader = JsonReader(header.text, utf8=True)
+        if reader.kind != b"{":
+            reader.value()
+            raise _bad(file, "has a header that is not a JSON object")
+        for name in reader.members():
+            if name != "__metadata__":
+                tensors.append(_read_tensor(reader, name, file, start, size))
+            elif metadata is None:
+                metadata = _read_metadata(reader)
+            else:
+                raise ValueError("'__metadata__' appears twice")
+        reader.end()
+        _check_names(tensors)
+    except ValueError as error:
+        raise _bad(file, f"has a header that is not JSON: {error}") from None
     tensors.sort(key=_place)
     _check_coverage(tensors, file, start, size)
-    return tensors, _strings(metadata)
+    return tensors, metadata or {}
 
 
-def _strings(metadata: object) -> dict[str, str]:
-    """What of the metadata is of the form that the format prescribes."""
+def _read_tensor(reader: JsonReader, name: str, file: str, start: int, size: int) -> TensorInfo:
+    if len(name) > _LONGEST_NAME:
+        raise _bad(file, f"gives a tensor a name of {len(name):,} characters")
+    found = reader.match(_ENTRY)
+    if found is None:
+        return _tensor(name, reader.value(), file, start, size)
+    stored, sides, first, last = found.groups()
+    begin, end = int(first), int(last)
+    try:
+        dtype, shape, nbytes = _known(stored, sides)
+    except ValueError:
+        dtype, shape, nbytes = "", (), -1
+    if nbytes != end - begin or start + end > size:
+        return _tensor(name, parse_json(found[0]), file, start, size)
+    return TensorInfo(name, dtype, shape, file, start + begin, nbytes)
+
+
+@lru_cache(maxsize=4096)
+def _known(stored: bytes, sides: bytes) -> tuple[str, tuple[int, ...], int]:
+    """Dtype, shape and bytes of what a header calls so. Raises ValueError where the long way has something to say about it."""
+    dtype, texts = _DTYPES.get(stored, ""), [side.strip() for side in sides.split(b",")] if sides.strip() else []
+    shape = tuple(map(int, texts))
+    usual = len(shape) <= _MOST_SIDES and all(side < _TOO_LARGE for side in shape)
+    if not dtype or not usual or any(text.startswith(b"0") for text in texts):
+        raise ValueError
+    return dtype, shape, nbytes(dtype, shape)
+
+
+def _read_metadata(reader: JsonReader) -> dict[str, str]:
+    """What of the metadata is of the form that the format prescribes; nothing of what is beyond all measure."""
+    start = reader.at
+    reader.skip()
+    if reader.at - start > _METADATA:
+        return {}
+    metadata = parse_json(reader.data[start : reader.at].decode())
     pairs = metadata.items() if isinstance(metadata, dict) else ()
     return {key: value for key, value in pairs if isinstance(value, str)}
 
 
+def _check_names(tensors: Iterable[TensorInfo]) -> None:
+    """Raises ValueError where two tensors have the same name: sorted, since a set of them takes several times the room."""
+    for one, other in pairwise(sorted(map(_name, tensors))):
+        if one == other:
+            raise ValueError(f"{shown(one)} appears twice")
+
+
 _place = attrgetter("offset", "nbytes")
+_name = attrgetter("name")
+_DTYPES = {dtype.encode(): dtype for dtype in ITEM_BITS}
 
 
 def _header_bytes(prefix: bytes, size: int, file: str) -> int:
@@ -89,28 +161,9 @@ def _header_bytes(prefix: bytes, size: int, file: str) -> int:
     length: int = _PREFIX.unpack(prefix)[0]
     if length > size - _PREFIX.size:
         raise _bad(file, f"says its header takes {length} bytes, but the whole file has {size}")
-    if length > MAX_HEADER or (length > _HEAVY_HEADER and length > size // 2):
+    if length > MAX_HEADER or (length > _SMALL_HEADER and length > size // _SHARE):
         raise _bad(file, f"says its header takes {length} bytes, more than any checkpoint needs")
     return length
-
-
-def _parse(text: bytes, file: str) -> dict[str, Any]:
-    try:
-        entries = parse_json(text.decode(), object_pairs_hook=_unique)
-    except ValueError as error:
-        raise _bad(file, f"has a header that is not JSON: {error}") from None
-    if not isinstance(entries, dict):
-        raise _bad(file, "has a header that is not a JSON object")
-    return entries
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise ValueError(f"{shown(twice)} appears twice")
-    return result
 
 
 def _tensor(name: str, entry: object, file: str, start: int, size: int) -> TensorInfo:

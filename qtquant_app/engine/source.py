@@ -47,8 +47,8 @@ _CARRIED = (
 )
 _OWN = ("config.json", "qtquant.json", *_INDEXES)
 _MAX_JSON = 50_000_000
-_SMALL_JSON = 64_000
-_SHARE = 16
+_SMALL_JSON = 32_000
+_SHARE = 24
 """Of the files beside it is what longer JSON may take."""
 _LONG_JSON = 8_000_000
 """Bytes from which JSON is parsed in Python: the parser in C holds every other thread up, a window's too, until its end."""
@@ -226,8 +226,8 @@ class _Patient(json.JSONDecoder):
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file, such as a config, which may be long where the files beside it are: it takes up to twenty times its
-    size to make. Raises SourceError naming the file."""
+    """A JSON object from a file, such as a config, which may be long where the files beside it are: it takes up to forty times its
+    size to make and to use. Raises SourceError naming the file."""
     try:
         text = read_bounded(path, min(_MAX_JSON, max(_SMALL_JSON, _bytes_beside(path) // _SHARE)))
         data = parse_json(text, cls=_Patient if len(text) > _LONG_JSON else None)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from qtquant_app.core.errors import SourceError
-from qtquant_app.core.json_text import parse_json
+from qtquant_app.core.json_reader import JsonReader
 
 BUILT_IN = "default"
 """The name of the text that needs no file: the language reference that Python carries in `pydoc_data.topics`."""
@@ -96,14 +96,30 @@ def _texts(file: Path, content: str) -> Iterator[str]:
         if not line.strip():
             continue
         try:
-            found = parse_json(line)
+            reader = JsonReader(line)
+            found = _text_in(reader)
+            reader.end()
         except ValueError:
             if number == len(lines) and number > 1:
                 return  # cut off where the reading ended
             raise _unfit(f"line {number} of {file} is not JSON") from None
-        if not isinstance(found, dict) or not isinstance(found.get("text"), str):
+        if found is None:
             raise _unfit(f'line {number} of {file} has no "text"')
-        yield found["text"]
+        yield found
+
+
+def _text_in(reader: JsonReader) -> str | None:
+    """Takes any value; the "text" in it, if it is an object with one. Nothing else is made."""
+    found = None
+    if reader.kind != b"{":
+        reader.skip()
+        return None
+    for key in reader.members():
+        if key == "text" and reader.kind == b'"':
+            found = reader.text()
+        else:
+            reader.skip()
+    return found
 
 
 def _unfit(message: str) -> SourceError:

@@ -22,6 +22,7 @@ from qtquant_app.core.report import ErrorSums, Mismatch, TensorReport, VerifyRep
 from qtquant_app.engine import placed
 from qtquant_app.engine.commit import sha256_of
 from qtquant_app.engine.containers import container_of
+from qtquant_app.engine.experts.splitting import as_planned
 from qtquant_app.engine.foreign_files import portable, stays_inside
 from qtquant_app.engine.layout import by_source
 from qtquant_app.engine.output import RECORD, leftovers
@@ -48,22 +49,28 @@ def compare_with_source(
 ) -> Generator[Event, None, None]:
     """Compares every tensor in `folder` with the source that `tools` reads; `quick` reads one chunk of each.
 
-    Raises VerifyError at the first tensor that does not decode to what the run reported.
+    Raises MismatchError where a file's header is not what was planned, or at the end where tensors do not decode to what the run
+    reported.
     """
-    for mismatch in check_headers(folder, plan.files, tools.format):
-        raise VerifyError(
-            f"{mismatch.where} {mismatch.text}",
-            hint="the drive may be failing: start again with --overwrite",
-            code="mismatch",
-        )
-    for item in _compared(tools, folder, plan, errors, quick):
-        if isinstance(item, Mismatch):
-            raise VerifyError(
-                f"{item.where} {item.text}",
-                hint="the drive may be failing: start again with --overwrite",
-                code="mismatch",
-            )
-        yield item
+    wrong = tuple(check_headers(folder, plan.files, tools.format))
+    if not wrong:
+        for item in _compared(tools, folder, plan, errors, quick):
+            if isinstance(item, Mismatch):
+                wrong += (item,)
+            else:
+                yield item
+    if wrong:
+        raise MismatchError(wrong)
+
+
+class MismatchError(VerifyError):
+    """What a run has written is not what it meant to write: `where` names the files or the tensors."""
+
+    def __init__(self, found: tuple[Mismatch, ...]) -> None:
+        self.where = tuple(dict.fromkeys(mismatch.where for mismatch in found))
+        more = f" (the first of {len(self.where)})" if len(self.where) > 1 else ""
+        hint = "the drive may be failing: start again with --overwrite"
+        super().__init__(f"{found[0].where} {found[0].text}{more}", hint=hint, code="mismatch")
 
 
 def check_headers(folder: Path, files: tuple[OutFile, ...], format: Format) -> Iterator[Mismatch]:
@@ -91,6 +98,7 @@ def _compared(
     with RangeReader(folder) as written:
         tasks = _comparisons(tools, written, sources, places, planned, quick, plan.recipe.nonfinite)
         totals: ErrorTotals | None = None
+        wrong = ""
         for tensor, nbytes, last, rows in ordered(tools.pool, tools.window, tasks):
             yield ChunkDone(tensor.name, nbytes)
             yield from tools.warnings()
@@ -98,9 +106,11 @@ def _compared(
                 totals = totals or ErrorTotals(tensor.shape[1])
                 totals.add(rows)
             elif rows:
-                yield Mismatch(tensor.name, rows)
+                wrong = tensor.name
+                yield Mismatch(wrong, rows)
             if last and totals:
-                yield from _judge(planned[tensor.name], totals.sums(), errors.get(tensor.name), quick)
+                if tensor.name != wrong:
+                    yield from _judge(planned[tensor.name], totals.sums(), errors.get(tensor.name), quick)
                 totals = None
 
 
@@ -190,7 +200,11 @@ def _compare_rows(
     scheme = plan.scheme
     assert scheme is not None
     with located(tensor, start):
-        chunk = read_rows(tools, written, tensor, plan, places, start, stop)
+        try:
+            chunk = read_rows(tools, written, tensor, plan, places, start, stop)
+        except VerifyError as error:
+            nbytes = tensor.nbytes // tensor.shape[0] * (stop - start)
+            return tensor, nbytes, last, error.message.removeprefix(tensor.name).lstrip(": ")
         raw = tools.reader.rows(tensor, start, stop)
 
         def compared(rows: Raw) -> RowErrors:
@@ -286,7 +300,7 @@ def _recorded(record: Mapping[str, Any], root: Path) -> tuple[dict[str, str], di
     """The hashes and the errors that the record states, these as far as a comparison needs them."""
     read = Fields({"sha256": {}, "tensors": [], **record})
     try:
-        tensors = [(Fields(item), item) for item in read.items("tensors")]
+        tensors = ((Fields(item), item) for item in read.items("tensors"))
         errors = {fields.text("name"): ErrorSums.from_json(item["sums"]) for fields, item in tensors if "sums" in item}
         return read.texts("sha256"), errors
     except ValueError as error:
@@ -310,7 +324,7 @@ def _strangers(root: Path, plan: Plan) -> list[Mismatch]:
 
 def base_of(plan: Plan, base: str | Path) -> Checkpoint:
     """The checkpoint at `base`. Raises VerifyError where a result of `plan` was not made from it."""
-    checkpoint = open_checkpoint(base)
+    checkpoint = as_planned(open_checkpoint(base), (tensor.name for tensor in plan.tensors))
     for tensor in plan.tensors:
         there = checkpoint.by_name.get(tensor.name)
         if there is None or there.shape != tensor.shape or there.dtype != tensor.dtype:

@@ -58,17 +58,18 @@ def read_saved(folder: str) -> Saved:
 
 def _from_record(folder: str, record: dict[str, Any]) -> Saved:
     plan = record["plan"]
-    quantized = [tensor for tensor in plan["tensors"] if tensor["action"] == "quantize"]
+    # once through: of a large result they are made one at a time
+    schemes = [tensor["scheme"]["symmetric"] for tensor in plan["tensors"] if tensor["action"] == "quantize"]
     return Saved(
         folder=folder,
         format=str(record["format"]),
         output_bytes=int(plan["output_bytes"]),
         bits_per_weight=float(plan["bits_per_weight"]),
-        quantized=len(quantized),
-        kept=len(plan["tensors"]) - len(quantized),
+        quantized=len(schemes),
+        kept=len(plan["tensors"]) - len(schemes),
         seconds=None,
         verified=str(record.get("verified", "none")),
-        symmetric=all(tensor["scheme"]["symmetric"] for tensor in quantized),
+        symmetric=all(schemes),
         sha256=tuple((str(name), str(digest)) for name, digest in record["sha256"].items()),
         base=None,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from random import Random
 from typing import Any
@@ -65,6 +66,22 @@ WORDS = (
     b'"',
     b"\n",
 )
+BULK = (
+    b'"0":"",',
+    b'"0":0,',
+    b'"0",',
+    b"[],",
+    b"{},",
+    b"0,",
+    b'"":[0,0,0,0],',
+    b'"0":{"dtype":"F4","shape":[0],"data_offsets":[0,0]},',
+    b'"__metadata__":{"0":""},',
+    b'{"pattern":"0","scheme":"keep"},',
+    b"\n{}\n",
+)
+"""What takes the most memory for its length, for JSON to hold many of."""
+
+_COUNTED = re.compile(rb"\d+|(?<=\")[a-z](?=\")")
 VALUES: tuple[Any, ...] = (
     None,
     True,
@@ -99,6 +116,20 @@ def mutated(random: Random, pool: Sequence[bytes], words: Sequence[bytes] = WORD
     for _ in range(random.choice((0, 1, 1, 2, 3, 6))):
         data = _changed(random, data, pool, words)
     return data[: max(LONGEST, 2 * len(pool[0]))]
+
+
+def swollen(random: Random, data: bytes, size: int) -> bytes:
+    """`data` with a piece of it repeated up to `size` bytes, the numbers and single letters in it counted up: many names, many
+    values, many of whatever it is that a reader makes one of for each."""
+    at = random.randrange(len(data) + 1)
+    piece = data[at : at + random.choice((4, 8, 16, 64, 256, 1024))]
+    if random.random() < 0.4:
+        piece = random.choice(BULK)
+    counted = _COUNTED.sub(b"%x", piece.replace(b"%", b""), count=1)
+    times = size // max(1, len(counted))
+    if b"%x" in counted:
+        return data[:at] + b"".join(counted % number for number in range(times)) + data[at:]
+    return data[:at] + counted * times + data[at:]
 
 
 def _changed(random: Random, data: bytes, pool: Sequence[bytes], words: Sequence[bytes]) -> bytes:

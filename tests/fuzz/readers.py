@@ -5,6 +5,7 @@ A reader may return or raise a QtQuantError with a short sentence. Anything else
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import zlib
@@ -19,6 +20,7 @@ from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
 from qtquant_app.core.described import modest, own_words
 from qtquant_app.core.errors import QtQuantError, SourceError
 from qtquant_app.core.fitting import fitted
+from qtquant_app.core.job import JobOptions, JobState, new_job
 from qtquant_app.core.json_text import parse_json
 from qtquant_app.core.kv_cache import kv_cache
 from qtquant_app.core.matching import deciders, named
@@ -28,10 +30,12 @@ from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scheme_label import parse_label, parse_rule
 from qtquant_app.engine.hub import hub_id
 from qtquant_app.engine.inspect import describe
+from qtquant_app.engine.job_store import JobStore
 from qtquant_app.engine.journal import read_journal
 from qtquant_app.engine.packed.layout import layout_of
 from qtquant_app.engine.pickle_check import check_pickle
 from qtquant_app.engine.reader import TensorReader
+from qtquant_app.engine.recipes import read_recipe
 from qtquant_app.engine.safetensors_header import Header, parse_header, read_header
 from qtquant_app.engine.scan_cache import ScanCache
 from qtquant_app.engine.source import open_checkpoint
@@ -41,6 +45,8 @@ from qtquant_app.engine.text import read_text
 from qtquant_app.engine.verify import result_plan
 from qtquant_app.formats.gguf.container import parse_gguf_header
 from tests.fuzz import samples
+from tests.fuzz.hub_answers import answering
+from tests.fuzz.mutation import LONGEST
 
 _ENDS = re.compile(rb"(\d{1,30})\s*\]\s*\}")
 
@@ -59,6 +65,8 @@ class Reader:
     """How many executions it gets in the measure of the others: those that take long get fewer."""
     expressions: int = 0
     """Bytes that Python's compiler of regular expressions may take for each byte of the file, besides."""
+    bulk: bool = False
+    """Whether it is tried with files of megabytes, too: it makes something for each part of them."""
 
 
 def outcome(reader: Reader, data: bytes, folder: Path) -> str:
@@ -73,9 +81,10 @@ def outcome(reader: Reader, data: bytes, folder: Path) -> str:
 
 
 def _header(data: bytes, folder: Path) -> object:
-    """As it is, and once more with the length that it has and as many bytes of tensors as it says."""
-    with suppress(QtQuantError):
-        parse_header(_mended(data))
+    """As it is; and if it is short with the length that it has, too, and as many bytes of tensors as it says."""
+    if len(data) <= LONGEST:
+        with suppress(QtQuantError):
+            parse_header(_mended(data))
     (folder / "x.safetensors").write_bytes(data)
     return read_header(folder, "x.safetensors")
 
@@ -125,14 +134,17 @@ def _record(data: bytes, folder: Path) -> object:
 
 def _journal(data: bytes, folder: Path) -> object:
     """Lines that begin with a brace get the checksum that makes them count."""
-    lines = [_checked(line) if line.startswith(b"{") else line for line in data.splitlines()]
-    (folder / "journal.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    with (folder / "journal.jsonl").open("wb") as stream:
+        for line in io.BytesIO(data):
+            end = len(line) - line.endswith(b"\n") - 1
+            if not line.startswith(b"{"):
+                stream.write(line)
+                continue
+            stream.write(memoryview(line)[:end])
+            stream.write(b', "crc": "%08x"}\n' % zlib.crc32(b"}", zlib.crc32(memoryview(line)[:end])))
+            del line
     past = read_journal(folder)
     return past and [errors and errors.sqnr_db for errors in past.tensors.values()]
-
-
-def _checked(line: bytes) -> bytes:
-    return b'%s, "crc": "%08x"}' % (line[:-1], zlib.crc32(line[:-1] + b"}"))
 
 
 def _archive(data: bytes, folder: Path) -> object:
@@ -202,6 +214,27 @@ def _text(data: bytes, folder: Path) -> object:
     return list(read_text(str(folder / "x.jsonl")).slices(4, 100))
 
 
+def _job(data: bytes, folder: Path) -> object:
+    """Whatever the file says, the store shows what it can and can be worked with."""
+    (folder / "a1.json").write_bytes(data)
+    store = JobStore(folder)
+    found = store.jobs().records
+    for job in found:
+        assert store.get(job.id) == job and job.id == "a1"
+        store.put_first(job.id)
+    assert store.add(new_job("sample", "", Recipe(), JobOptions("/nowhere"), 1.0)).state is JobState.WAITING
+    for job in store.jobs().records:
+        store.remove(job.id)
+    if not found:
+        raise SourceError("there is no job in it")
+    return found
+
+
+def _hub(data: bytes, folder: Path) -> object:
+    with answering(data, folder / "a" / "b" / "c" / "d"):
+        return read_recipe("org/name")
+
+
 def _gguf(data: bytes, folder: Path) -> object:
     try:
         return parse_gguf_header(lambda offset, count: data[offset : offset + count], len(data))
@@ -242,21 +275,23 @@ _EXPRESSION = 512
 _MOST_DATA = 1 << 16
 
 READERS = (
-    Reader("header", _header, samples.headers, 2),
-    Reader("index", _index, samples.indexes),
-    Reader("config", _config, samples.configs),
-    Reader("recipe", _recipe, samples.recipes, 2, _EXPRESSION),
-    Reader("record", _record, samples.records),
-    Reader("journal", _journal, samples.journals),
+    Reader("header", _header, samples.headers, 2, bulk=True),
+    Reader("index", _index, samples.indexes, bulk=True),
+    Reader("config", _config, samples.configs, bulk=True),
+    Reader("recipe", _recipe, samples.recipes, 2, _EXPRESSION, bulk=True),
+    Reader("record", _record, samples.records, bulk=True),
+    Reader("journal", _journal, samples.journals, bulk=True),
     Reader("archive", _archive, samples.archives, 0.1),
     Reader("pickle", _pickle, samples.pickles),
     Reader("label", _label, samples.labels, 2, _EXPRESSION),
     Reader("pattern", _pattern, samples.patterns, 1, _EXPRESSION),
     Reader("size", _size, samples.sizes, 2),
     Reader("cache", _cache, samples.caches, 0.1),
-    Reader("preset", _preset, samples.presets, 1, _EXPRESSION),
+    Reader("preset", _preset, samples.presets, 1, _EXPRESSION, bulk=True),
     Reader("speeds", _speeds, samples.speeds),
     Reader("text", _text, samples.texts),
+    Reader("job", _job, samples.jobs, 0.2, _EXPRESSION, bulk=True),
+    Reader("hub", _hub, samples.hub_answers, 0.02, _EXPRESSION),
     Reader("gguf", _gguf, samples.ggufs, 2),
     Reader("packed", _packed, samples.packed_checkpoints, 0.3),
     Reader("gguf_source", _gguf_source, samples.gguf_sources, 0.3),

@@ -6,12 +6,13 @@ import io
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from qtquant_app.core.dtypes import nbytes
+from qtquant_app.core.job import JobError, JobOptions, JobResult, JobState, new_job
 from qtquant_app.core.plan import Plan, RunOptions
 from qtquant_app.core.recipe import Recipe, Rule
 from qtquant_app.core.report import ErrorSums
@@ -25,6 +26,7 @@ from qtquant_app.engine.source import open_checkpoint
 from qtquant_app.engine.speeds import Speeds
 from qtquant_app.formats.gguf import values as gguf_values
 from qtquant_app.formats.gguf.container import build_header as gguf_header
+from tests.fuzz.hub_answers import answer
 
 RECIPE = Recipe(
     Scheme(),
@@ -278,3 +280,27 @@ def gguf_sources() -> Sequence[bytes]:
     tensors += [("blk.0.attn_k.bias", "F32", (8,)), ("blk.0.ffn_up.weight", "Q4_0", (2, 64))]
     header, laid = gguf_header(metadata, tensors)
     return [header + bytes(laid.tensors[-1].offset + 96 - len(header)), *ggufs()[1:3]]
+
+
+def jobs() -> Sequence[bytes]:
+    options = JobOptions("/out", "quick", resume=True, device="cuda:1", max_memory=10**9, seed=7, more={"threads": 3})
+    plain = replace(new_job("/model", "model", RECIPE, options, 1.5), id="a1")
+    failed = replace(plain, state=JobState.FAILED, started=2.5, ended=3.5, error=JobError("w", "h", "c"), log=("one",))
+    done = replace(plain, state=JobState.DONE, result=JobResult(10, 4.5, True, 3, 2), order=-1.0, fraction=1.0)
+    running = replace(plain, state=JobState.RUNNING, recipe=Recipe())
+    return tuple(json.dumps(job.to_json()).encode() for job in (plain, failed, done, running))
+
+
+def hub_answers() -> Sequence[bytes]:
+    body = RECIPE.dumps().encode()
+    here = {"ETag": f'"{"0" * 40}"', "X-Repo-Commit": "1" * 40, "Content-Length": str(len(body))}
+    large = here | {"X-Linked-Size": str(len(body)), "X-Linked-ETag": f'"{"2" * 64}"', "X-Xet-Hash": "3" * 64}
+    refusals = ("404 Not Found", "EntryNotFound"), ("401 Unauthorized", "RepoNotFound"), ("403 Forbidden", "GatedRepo")
+    return (
+        answer("200 OK", here, body),
+        answer("200 OK", here, b"<html>"),
+        answer("200 OK", large, body),
+        *(answer(status, {"X-Error-Code": code, "Content-Length": "0"}) for status, code in refusals),
+        answer("302 Found", {"Location": "/org/other/resolve/main/qtquant.json", "Content-Length": "0"}),
+        answer("429 Too Many Requests", {"Retry-After": "5", "Content-Length": "0"}),
+    )

@@ -6,6 +6,8 @@ import logging
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from qtquant_app import logs
 from qtquant_app.core.trail import LOGGER
@@ -50,6 +52,18 @@ def test_what_is_logged_is_masked_with_its_traceback_and_no_name_forges_an_entry
     assert SECRET not in found and "\x1b" not in found
     assert "ValueError: Bearer ***" in found
     assert next(line for line in found.splitlines() if "forged" in line).startswith("    ")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(max_size=40))
+@example("\x1b]0;title\x07\r\n2026-01-01 00:00:00,000 1 ERROR x\u2028y\u202e")
+def test_whatever_a_name_holds_an_entry_is_printable_and_only_its_first_line_begins_a_line(name: str) -> None:
+    before = len(text()) if (log_folder() / LOG).exists() else 0
+    with logging_to_file():
+        LOGGER.info("tensor %s is done", name)
+    first, *others = text()[before:].removesuffix("\n").split("\n")
+    assert " INFO tensor " in first and all(line.isprintable() for line in (first, *others))
+    assert all(line.startswith("    ") for line in others)
 
 
 def test_nothing_below_info_is_kept_and_nothing_after_its_end() -> None:

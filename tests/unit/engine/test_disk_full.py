@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,31 @@ def test_a_run_that_is_cancelled_while_it_waits_can_be_gone_on_with(
     ballast.unlink()
     result(run(plan_for(source), RunOptions(str(drive / "out"), resume=True)))
     assert weight_bytes(drive / "out") == whole
+
+
+@pytest.mark.parametrize("call", ["truncate", "write", "fsync"])
+@pytest.mark.parametrize("again", [False, True], ids=["new", "resumed"])
+def test_a_drive_that_is_full_from_the_first_line_on_is_waited_for(
+    source: Path, tmp_path: Path, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, call: str, again: bool
+) -> None:
+    options = RunOptions(str(tmp_path / "out"), resume=again)
+    if again:
+        events = run(plan_for(source), replace(options, resume=False))
+        while not isinstance(next(events), ChunkDone):
+            pass
+        events.close()
+    real, calls = getattr(filesystem, call), [0]
+
+    def sometimes(*arguments: object) -> object:
+        calls[0] += 1
+        if calls[0] < 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(*arguments)
+
+    monkeypatch.setattr(filesystem, call, sometimes)
+    seen, report = finish(run(plan_for(source), options))
+    assert isinstance(seen[0], Waiting) and "journal.jsonl" in seen[0].text
+    assert report.verified and weight_bytes(tmp_path / "out") == whole
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT], ids=["no space", "quota"])

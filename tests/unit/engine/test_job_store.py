@@ -64,7 +64,7 @@ def test_a_job_comes_back_from_disk_as_it_was(store: JobStore, tmp_path: Path) -
     full = job(
         state=JobState.FAILED,
         recipe=Recipe(rules=(Rule("*.down_proj", "keep"),)),
-        options=JobOptions("/out \u00e9", "quick", True, True, "cuda:1", 10**9, 10**8, 7, {"threads": 3}),
+        options=JobOptions("/out \u00e9", "quick", True, True, "cuda:1", 10**9, 10**8, 7, more={"threads": 3}),
         started=1.5,
         ended=2.5,
         seconds=1.0,

@@ -51,6 +51,20 @@ def test_what_was_said_is_found_again(tmp_path: Path) -> None:
     assert (past.nbytes, past.lost) == (path.stat().st_size, 0)
 
 
+def test_what_is_undone_is_not_done_until_it_is_said_again(tmp_path: Path) -> None:
+    _written(tmp_path)
+    journal = Journal(tmp_path)
+    journal.resume((tmp_path / NAME).stat().st_size, MARKS)
+    journal.undone([("a", ["one.safetensors"]), ("unheard of", ["two.safetensors"])])
+    past = read_journal(tmp_path)
+    assert past is not None and past.tensors == {'b "é\u2028\n': None, "c": None} and past.shards == {}
+    journal.tensors_done([("a", SUMS)])
+    journal.shard_done("one.safetensors", "01")
+    journal.close()
+    past = read_journal(tmp_path)
+    assert past is not None and past.tensors["a"] == SUMS and past.shards == {"one.safetensors": "01"}
+
+
 def test_every_line_is_a_json_object(tmp_path: Path) -> None:
     kinds = [json.loads(line)["kind"] for line in _written(tmp_path).read_bytes().splitlines()]
     assert kinds == ["start", "tensor", "tensor", "shard", "tensor"]

@@ -99,7 +99,11 @@ def test_a_folder_without_weights_or_nothing_at_all_is_refused(tmp_path: Path) -
     [
         (b"not json", b"", "not JSON"),
         ([], b"", "not a JSON object"),
-        (b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":1}', b"0000", "'a' appears twice"),
+        (
+            b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"shape":[1],"dtype":"F32","data_offsets":[0,4]}}',
+            b"0000",
+            "'a' appears twice",
+        ),
         ({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}, b"0000", "outside"),
         ({"a": {"dtype": "F32", "shape": [3], "data_offsets": [0, 8]}}, b"0" * 8, "takes 12"),
         ({"a": {"dtype": "F99", "shape": [2], "data_offsets": [0, 8]}}, b"0" * 8, "unknown dtype"),
