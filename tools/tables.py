@@ -1,4 +1,4 @@
-"""Writes the format, method and preset tables of README.md from the registries.
+"""Writes the format, runtime, method and preset tables of README.md from the registries.
 
 usage: python tools/tables.py        (rewrites README.md between its table markers)
 """
@@ -6,9 +6,13 @@ usage: python tools/tables.py        (rewrites README.md between its table marke
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
+from qtquant_app.core.escaping import markdown
+from qtquant_app.core.runtime_table import COLUMNS, Cell, merged, notes
 from qtquant_app.engine.presets import presets, reader_titles
+from qtquant_app.engine.runtime_table import runtime_table as known_runtimes
 from qtquant_app.formats import registry as formats
 from qtquant_app.quant.methods import registry as methods
 
@@ -22,6 +26,23 @@ def format_table() -> str:
         bits = ", ".join(map(str, entry.bits))
         rows.append(f"| `{entry.name}` | {bits} | {'; '.join(entry.readers)} | {entry.description} |")
     return "\n".join(rows)
+
+
+def runtime_table() -> str:
+    """Which runtime loads what, as Markdown; why one does not stands below, once."""
+    rows = merged(known_runtimes())
+    below = notes(rows)
+    lines = [f"| format | schemes | {' | '.join(column.title for column in COLUMNS)} |"]
+    lines.append("|---|---|" + "---|" * len(COLUMNS))
+    for row in rows:
+        cells = " | ".join(_words(cell, below) for cell in row.cells)
+        lines.append(f"| `{row.format}` | {row.label} | {cells} |")
+    return "\n".join([*lines, "", *(f"{at}. {markdown(text)}" for at, text in enumerate(below, 1))])
+
+
+def _words(cell: Cell, below: Sequence[str]) -> str:
+    note = f" ({below.index(cell.text) + 1})" if cell.text else ""
+    return (f"**{cell.words}**" if cell.state == "run" else cell.words or "\N{EN DASH}") + note
 
 
 def method_table() -> str:
@@ -45,7 +66,12 @@ def preset_table() -> str:
 
 def with_tables(text: str) -> str:
     """`text` with what stands between its markers made anew."""
-    tables = {"formats": format_table(), "methods": method_table(), "presets": preset_table()}
+    tables = {
+        "formats": format_table(),
+        "runtimes": runtime_table(),
+        "methods": method_table(),
+        "presets": preset_table(),
+    }
     for name, table in tables.items():
         marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         text = marked.sub(lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text)  # type: ignore[misc]

@@ -32,7 +32,7 @@ class Evaluation:
     top1_agreement: float
     """The part of tokens where both hold the same token to be the likeliest."""
     activations: str = "none"
-    """`int8` where inputs of layers were quantized as the scheme says."""
+    """`int8` or `fp8` where inputs of layers were quantized as the scheme says."""
     seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:

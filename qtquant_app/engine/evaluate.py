@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from math import exp, sqrt
 from pathlib import Path
 from time import monotonic
@@ -17,6 +18,7 @@ from qtquant_app.core.errors import EvaluateError
 from qtquant_app.core.evaluation import Evaluation
 from qtquant_app.core.events import Event, RunStarted, StageChanged, TextRead
 from qtquant_app.core.plan import Plan
+from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.device import resolve
 from qtquant_app.engine.language_model import LanguageModel, linear_layers, open_language_model
 from qtquant_app.engine.packed.whole import somebody_elses, whole_weights
@@ -155,20 +157,36 @@ def rounded_inputs(model: LanguageModel, checkpoint: Checkpoint, plan: Plan) -> 
 
     Raises EvaluateError for such a layer that transformers takes apart or puts together with others.
     """
-    rounded = {t.module for t in plan.quantized if t.scheme is not None and t.scheme.activations == "int8"}
+    rounded = {t.module: t.scheme for t in plan.quantized if t.scheme is not None and t.scheme.activations != "none"}
     layers = linear_layers(model.net, checkpoint) if rounded else {}
-    if missing := sorted(rounded - set(layers)):
+    if missing := sorted(set(rounded) - set(layers)):
         raise EvaluateError(
             f"{missing[0]} has 8-bit activations, and transformers makes no linear layer of its own of it",
             hint="evaluate it in vLLM, or quantize weights alone",
             code="activations",
         )
-    hooks = [layers[module].register_forward_pre_hook(_round) for module in sorted(rounded)]
+    hooks = [layers[module].register_forward_pre_hook(_rounding(scheme)) for module, scheme in rounded.items()]
     try:
-        yield "int8" if rounded else "none"
+        yield ", ".join(sorted({scheme.activations for scheme in rounded.values()})) or "none"
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _rounding(scheme: Scheme) -> Callable[[Any, tuple[Tensor, ...]], tuple[Tensor, ...]]:
+    return _round if scheme.activations == "int8" else partial(_round_to_fp8, scheme.group_size)
+
+
+def _round_to_fp8(columns: int | None, layer: Any, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """To FP8 E4M3, whose largest number the largest of a token, or of so many `columns` of it, becomes."""
+    import torch
+
+    x = arguments[0]
+    parts = x.reshape(-1, columns or x.shape[-1]).float()
+    largest = torch.finfo(torch.float8_e4m3fn).max
+    scale = (parts.abs().amax(-1, keepdim=True) / largest).clamp_min(torch.finfo(torch.float32).tiny)
+    codes = (parts / scale).clamp(-largest, largest).to(torch.float8_e4m3fn)
+    return ((codes.float() * scale).to(x.dtype).reshape(x.shape), *arguments[1:])
 
 
 def _round(layer: Any, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
