@@ -13,16 +13,17 @@ from qtquant_app.core.usual import usual
 
 
 def quantize_words(
-    model: str, output: str, recipe: Recipe, recipe_file: str = "", device: str = "auto"
+    model: str, output: str, recipe: Recipe, recipe_file: str = "", device: str = "auto", statistics: str = ""
 ) -> tuple[str, ...]:
     """`qtquant quantize` for `recipe`: with plain options where they can say all of it, else with `--recipe recipe_file`.
 
-    A recipe with rules needs `recipe_file`; ValueError without.
+    A recipe with rules needs `recipe_file`; ValueError without. `statistics` is the file that says which columns matter.
     """
     if recipe.rules and not recipe_file:
         raise ValueError("rules need a recipe file")
     words = ["qtquant", "quantize", model, "-o", output]
     words += ["--recipe", recipe_file] if recipe.rules else recipe_options(recipe)
+    words += ["--importance", statistics] if statistics else []
     return (*words, *(["--device", device] if device != "auto" else []))
 
 

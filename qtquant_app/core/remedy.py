@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Any, Literal
 
+from qtquant_app.core.layouts import LAYOUTS, base
 from qtquant_app.core.report import ErrorSums, finite
 from qtquant_app.core.scheme import Scheme, Strategy
 
@@ -14,6 +15,8 @@ WIDE_GROUP, NARROW_GROUP = 128, 32
 """The groups offered in place of one scale for a channel or a tensor."""
 SMALLEST_GROUP = 8
 """Below it the scales take more room than another bit of each code."""
+WIDER_LAYOUTS = 2
+"""Block types of more bits that are offered in place of one."""
 CLIP = "mse"
 """The method that searches for the range with the least squared error."""
 
@@ -79,9 +82,11 @@ def alternatives(
 ) -> tuple[Alternative, ...]:
     """What is one step away from `scheme` for a matrix of `columns`: smaller groups, the other symmetry, a wider code, clipping.
 
-    `bits` are the widths that the format stores, `clips` the strategies that a clip search works with. The quick ones
-    come first.
+    For a block layout it is the next wider ones. `bits` are the widths that the format stores, `clips` the strategies that a
+    clip search works with. The quick ones come first.
     """
+    if scheme.layout is not None:
+        return _wider_layouts(scheme, columns)
     found = []
     if scheme.type == "float":
         if scheme.group_size == 32:
@@ -94,13 +99,24 @@ def alternatives(
             _changed(scheme, "group", f"groups of {size}", strategy="group", group_size=size)
             for size in smaller_groups(scheme, columns)
         ]
-        word = "asymmetric" if scheme.symmetric else "symmetric"
-        found.append(_changed(scheme, "symmetry", word, symmetric=not scheme.symmetric))
+        if scheme.offset == "integer":
+            word = "asymmetric" if scheme.symmetric else "symmetric"
+            found.append(_changed(scheme, "symmetry", word, symmetric=not scheme.symmetric))
         wider = [width for width in sorted(bits) if width > scheme.bits]
         found += [_changed(scheme, "bits", f"{width} bits", bits=width) for width in wider[:1]]
     if scheme.method != CLIP and scheme.strategy in clips:
         found.append(_changed(scheme, "method", "MSE clip", method=CLIP))
     return tuple(found)
+
+
+def _wider_layouts(scheme: Scheme, columns: int) -> tuple[Alternative, ...]:
+    """The next block types that take more bits and whose blocks fill a row."""
+    least = base(scheme.layout or "").bits_per_weight
+    wider = [one for one in LAYOUTS.values() if one.bits_per_weight > least and columns % one.block == 0]
+    wider.sort(key=lambda one: (one.bits_per_weight, one.block))
+    knobs = frozenset[Knob]({"bits", "group", "symmetry"})
+    schemes = [Scheme.of_layout(one.name) for one in wider[:WIDER_LAYOUTS]]
+    return tuple(Alternative(s.label, s, knobs, tuple(s.to_json().items())) for s in schemes)
 
 
 def smaller_groups(scheme: Scheme, columns: int) -> tuple[int, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from qtquant_app.core.scheme import Scheme
+
 MAX_CELLS = 1024
 """Cells of a map along each side, at most."""
 
@@ -35,6 +37,14 @@ class View(StrEnum):
     def signed(self) -> bool:
         """Whether it lies on both sides of zero."""
         return self in (View.SIGNED, View.WEIGHT)
+
+    def why_not(self, scheme: Scheme) -> str:
+        """Why there is nothing to draw under `scheme`; empty where there is."""
+        if scheme.layout is not None and self in (View.SATURATION, View.SCALE, View.ZERO):
+            return f"{scheme.label} has no {self.label.lower()} to draw: its blocks have scales within scales"
+        if scheme.type == "float" and self is View.ZERO:
+            return f"{scheme.label} has no {self.label.lower()} to draw: floating-point codes are symmetric"
+        return ""
 
 
 _TITLES = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from qtquant_app.core.matrix import Matrix, find
 from qtquant_app.core.patterns import matches
 from qtquant_app.core.report import ErrorSums, Mismatch, TensorReport
 from qtquant_app.core.scheme import Scheme
+from qtquant_app.engine.as_written import as_written
 from qtquant_app.engine.device import resolve
 from qtquant_app.engine.holder import stored_bytes
 from qtquant_app.engine.measure import bytes_read, chunks
@@ -130,7 +131,8 @@ def compare(
     schemes, matrices = tuple(dict.fromkeys(schemes)), {m.name: m for m in (find(checkpoint, name) for name in layers)}
     for scheme in schemes:
         check_method(scheme)
-    stored = {(m.name, scheme): stored_bytes(m, scheme, format) for m in matrices.values() for scheme in schemes}
+    given = {(m.name, s): as_written(checkpoint, m, s, format) for m in matrices.values() for s in schemes}
+    stored = {(m.name, s): stored_bytes(m, given[m.name, s], format) for m in matrices.values() for s in schemes}
     yield RunStarted(len(matrices), sum(bytes_read(m, scheme) for m in matrices.values() for scheme in schemes))
     found: dict[str, list[_One]] = {}
     refused: dict[str, QtQuantError] = {}
@@ -138,7 +140,9 @@ def compare(
         yield StageChanged("quantize")
         for name, matrix in matrices.items():
             try:
-                found[name] = yield from _all_schemes(tools, matrix, schemes, stored)
+                found[name] = yield from _all_schemes(
+                    tools, matrix, [(given[name, s], stored[name, s]) for s in schemes]
+                )
             except SourceError as error:
                 refused[name] = error
     if not found:
@@ -149,11 +153,12 @@ def compare(
 
 
 def _all_schemes(
-    tools: Tools, matrix: Matrix, schemes: Sequence[Scheme], stored: Mapping[tuple[str, Scheme], int]
+    tools: Tools, matrix: Matrix, schemes: Sequence[tuple[Scheme, int]]
 ) -> Generator[Event, None, list[_One]]:
+    """Under each scheme, which comes with its bytes."""
     found = []
-    for scheme in schemes:
-        found.append((yield from _one(tools, matrix, scheme, stored[matrix.name, scheme])))
+    for scheme, stored in schemes:
+        found.append((yield from _one(tools, matrix, scheme, stored)))
     return found
 
 

@@ -50,12 +50,12 @@ class Picture:
 def look(
     checkpoint: Checkpoint, layer: str, scheme: Scheme, window: Window, known: Preview, *, device: str = "auto"
 ) -> Generator[Event, None, Picture]:
-    """The cells of `window`, from the rows it needs and no others. `known` is the layer's preview under `scheme`: it has
-    the order of rows and columns, and the parameters of a whole tensor.
+    """The cells of `window`, from the rows it needs and no others. `known` is the layer's preview under `scheme`, or what a
+    run makes of that: it has the order of rows and columns, and the parameters of a whole tensor.
 
     Raises what `preview` raises.
     """
-    matrix = find(checkpoint, layer)
+    matrix, scheme = find(checkpoint, layer), known.scheme
     rows = _positions(known.channel_square_error if window.sort_rows else None, window.top, window.bottom)
     columns = _positions(known.column_square_error if window.sort_columns else None, window.left, window.right)
     down, across = cell_size(len(rows), window.cells_down), cell_size(len(columns), window.cells_across)

@@ -14,6 +14,7 @@ from qtquant_app.core.remedy import CLIP, Alternative, Remedy, alternatives, com
 from qtquant_app.core.report import ErrorSums
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.core.view import Place
+from qtquant_app.engine.as_written import as_written
 from qtquant_app.engine.device import resolve
 from qtquant_app.engine.holder import holder, stored_bytes
 from qtquant_app.engine.measure import bytes_read, checked_place, whole_and_part
@@ -47,6 +48,7 @@ def remedies(
     """
     tensor = find_matrix(checkpoint, layer)
     place = checked_place(tensor, place)
+    scheme = as_written(checkpoint, tensor, scheme, format)
     methods.check(scheme)
     wanted = find_format(format or "compressed-tensors")
     steps = alternatives(scheme, tensor.columns, wanted.bits, methods.find(CLIP).strategies)

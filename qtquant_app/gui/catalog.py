@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,21 @@ class Choice:
     reason: str = ""
     bits: tuple[int, ...] = ()
     readers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeChoice:
+    """A runtime that reads a format: what of it is installed for this Python, and what to type where something is missing."""
+
+    name: str
+    title: str
+    versions: Mapping[str, str]
+    missing: tuple[str, ...]
+    install: str
+
+    @property
+    def available(self) -> bool:
+        return not self.missing
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 
@@ -14,7 +15,12 @@ from qtquant_app.gui.export import Numbers, csv_text, file_name, picture, png, s
 from qtquant_app.gui.settings import Settings
 from qtquant_app.jobs.job import Job, Work
 
-FILTERS = {"png": "PNG pictures (*.png)", "svg": "SVG drawings (*.svg)", "csv": "Tables of numbers (*.csv)"}
+FILTERS = {
+    "png": "PNG pictures (*.png)",
+    "svg": "SVG drawings (*.svg)",
+    "csv": "Tables of numbers (*.csv)",
+    "json": "JSON documents (*.json)",
+}
 FOLDER = "export/folder"
 
 
@@ -47,6 +53,12 @@ class Exporter(QObject):
         path = self.ask(widget, caption, "csv")
         if path:
             self._write(path, lambda: csv_text(*numbers))
+
+    def save_json(self, widget: QWidget, caption: str, document: Callable[[], object]) -> None:
+        """Saves what `document` makes, in the worker that writes it."""
+        path = self.ask(widget, caption, "json")
+        if path:
+            self._write(path, lambda: [json.dumps(document(), indent=2).encode() + b"\n"])
 
     def ask(self, widget: QWidget, caption: str, ending: str) -> str:
         """Where to; empty where that is called off. The folder is kept for the next time."""

@@ -22,6 +22,9 @@ _HINTS = {
     "nothing": "the table says why each tensor is kept; check the ignore patterns",
     "recipe": "Save recipe writes one to start from",
     "no-record": "choose the folder that a run wrote",
+    "quantized-base": "name the float checkpoint that it was made from",
+    "runtime-missing": "install it, or name the Python of an environment that has it",
+    "python": "name the interpreter of an environment, such as venv/bin/python",
     "other-base": "open the checkpoint that the result was made from",
 }
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from qtquant_app.core.checkpoint import Checkpoint
+from qtquant_app.core.checkpoint import Checkpoint, Statistics
 from qtquant_app.core.errors import QtQuantError
 from qtquant_app.core.events import Event, TensorDone, Verified
 from qtquant_app.core.limits import Limits
@@ -56,6 +56,11 @@ class Session(QObject):
     """QtQuantError."""
     planning_changed = Signal(bool)
     device_changed = Signal(str)
+    statistics_changed = Signal(object)
+    """Checkpoint: the one that is open, now with a file that says which columns matter, or without one."""
+    statistics_failed = Signal(object)
+    """QtQuantError: such a file cannot be read, or is of another model."""
+    statistics_reading = Signal(bool)
     catalog_changed = Signal(object)
     """Catalog."""
 
@@ -80,6 +85,8 @@ class Session(QObject):
         self._planner = self._latest(self._planned, self._refused)
         self._cataloguer = self._latest(self._catalogued, self.report_error)
         self._warmer = self._latest(lambda _: None, self.report_error)
+        self._attacher = self._latest(self._attached, self.statistics_failed)
+        self._attacher.busy_changed.connect(self.statistics_reading)
         self._planner.busy_changed.connect(self.planning_changed)
         self._plan_timer = QTimer(self, singleShot=True, interval=PLAN_DELAY_MS)
         self._plan_timer.timeout.connect(self._start_planning)
@@ -136,6 +143,16 @@ class Session(QObject):
     def close(self) -> None:
         """Forgets the checkpoint."""
         self._take(None)
+
+    def set_statistics(self, path: str) -> None:
+        """Has errors weighed as the file at `path` says columns matter, which a worker reads; empty for all alike."""
+        if self._checkpoint is None:
+            return
+        if path:
+            self._attacher.submit(self.verbs.with_statistics(self._checkpoint, path))
+        else:
+            self._attacher.cancel()
+            self._attached(replace(self._checkpoint, statistics=Statistics()))
 
     def set_recipe(self, recipe: Recipe, what: str = "") -> None:
         """Changes the recipe, as a step that `history` can undo; `what` is what the step is called, if not by what it changes."""
@@ -212,7 +229,14 @@ class Session(QObject):
             self._drop_plan()
             self.recipe_changed.emit(recipe)
 
+    def _attached(self, checkpoint: Checkpoint) -> None:
+        """Takes the checkpoint that is open in another guise."""
+        self._checkpoint = checkpoint
+        self._drop_plan()
+        self.statistics_changed.emit(checkpoint)
+
     def _take(self, checkpoint: Checkpoint | None) -> None:
+        self._attacher.cancel()
         self._checkpoint = checkpoint
         self._report = None
         self.select("")

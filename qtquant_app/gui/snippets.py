@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+
+GGUF_FILE = "model.gguf"
+"""What a run calls the one file of a GGUF result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +21,13 @@ def snippets(format: str, folder: str, *, dequantize: bool = False) -> tuple[Sni
         return _transformers(folder, dequantize), _vllm(folder)
     if format == "qtquant":
         return _own(folder), _own_transformers(folder)
-    return ()
+    if format == "gguf":
+        return (_llama_cpp(folder),)
+    if format == "mlx":
+        return (_mlx(folder),)
+    if format in ("gptq", "awq"):
+        return _plain(folder, "transformers optimum gptqmodel"), _vllm(folder)
+    return (_plain(folder, "transformers"), _vllm(folder)) if format == "safetensors" else ()
 
 
 def _transformers(folder: str, dequantize: bool) -> Snippet:
@@ -52,6 +62,38 @@ def _vllm(folder: str) -> Snippet:
         "sampling = SamplingParams(max_tokens=20)\n"
         'out = model.generate("The capital of France is", sampling)\n'
         "print(out[0].outputs[0].text)\n",
+    )
+
+
+def _llama_cpp(folder: str) -> Snippet:
+    return Snippet(
+        "llama.cpp",
+        "# pip install llama-cpp-python; or on the command line: llama-cli -m FILE\n"
+        "from llama_cpp import Llama\n\n"
+        f"model = Llama({str(Path(folder, GGUF_FILE))!r})\n"
+        'out = model("The capital of France is", max_tokens=20)\n'
+        'print(out["choices"][0]["text"])\n',
+    )
+
+
+def _mlx(folder: str) -> Snippet:
+    return Snippet(
+        "mlx-lm",
+        "# pip install mlx-lm\n"
+        "from mlx_lm import generate, load\n\n"
+        f"model, tokenizer = load({folder!r})\n"
+        'print(generate(model, tokenizer, prompt="The capital of France is", max_tokens=20))\n',
+    )
+
+
+def _plain(folder: str, install: str) -> Snippet:
+    return Snippet(
+        "transformers",
+        f"# pip install {install}\n"
+        "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+        f"folder = {folder!r}\n"
+        f"model = {_PLAIN_LOAD}\n"
+        "tokenizer = AutoTokenizer.from_pretrained(folder)\n" + _GENERATE,
     )
 
 

@@ -9,6 +9,9 @@ from qtquant_app.core.quantities import plural, share_text
 from qtquant_app.gui.runner import RunState
 from qtquant_app.gui.session import Session
 
+FLOATS = "safetensors"
+"""The format of float weights: its recipe quantizes nothing."""
+
 
 class Step(IntEnum):
     SOURCE = 0
@@ -52,7 +55,7 @@ def _inspect(session: Session, _: str) -> StepState:
 
 
 def _recipe(session: Session, _: str) -> StepState:
-    label = session.recipe.default.label
+    label = "floats" if session.recipe.format == FLOATS else session.recipe.default.label
     if session.refusal is not None:
         return StepState("refused", "bad")
     if session.plan is None:

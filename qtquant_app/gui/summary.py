@@ -29,6 +29,11 @@ class Summary:
     tensors: int
     parameters: int
     bytes: int
+    """Of the float weights, those that are quantized as they decode."""
+    stored_bytes: int
+    """As they lie in the files."""
+    packed: tuple[str, ...]
+    """What it is quantized with, the most weights first: `gptq W4 g128 asym`; empty where it is not."""
     dtypes: tuple[tuple[str, float], ...]
     """Each with its share of the bytes, largest first."""
     kinds: tuple[KindRow, ...]
@@ -50,12 +55,18 @@ def summarize(checkpoint: Checkpoint) -> Summary:
             parameters[tensor.kind] += tensor.parameters
             sizes[tensor.kind] += tensor.nbytes
             dtypes[tensor.dtype] += tensor.nbytes
+    packed: Counter[str] = Counter()
+    for tensor in checkpoint.tensors:
+        if tensor.packed is not None and tensor.packed.method:
+            packed[tensor.packed.label] += tensor.parameters
     total = sum(sizes.values())
     return Summary(
         architecture=checkpoint.architecture or "unknown",
         tensors=len(checkpoint.tensors),
         parameters=sum(parameters.values()),
         bytes=total,
+        stored_bytes=checkpoint.stored_bytes,
+        packed=tuple(label for label, _ in packed.most_common()),
         dtypes=tuple((name, size / total if total else 0.0) for name, size in dtypes.most_common()),
         kinds=tuple(
             KindRow(kind.value, tensors[kind], parameters[kind], sizes[kind], sizes[kind] / total if total else 0.0)

@@ -21,6 +21,7 @@ from qtquant_app.core.scheme import Scheme
 from qtquant_app.core.target import Target
 from qtquant_app.gui.catalog import Catalog, read_catalog
 from qtquant_app.gui.inspect_verbs import InspectVerbs
+from qtquant_app.gui.result_verbs import ResultVerbs
 from qtquant_app.jobs.job import Work, once
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from qtquant_app.engine.job_store import Jobs, JobStore
 
 
-class Verbs(InspectVerbs):
+class Verbs(InspectVerbs, ResultVerbs):
     """Everything the window asks of the engine. Tests put scripted events in its place."""
 
     def catalog(self) -> Work:
@@ -306,24 +307,3 @@ class Verbs(InspectVerbs):
             release_cached()
 
         return release
-
-    def verify(self, folder: str, base: str | None) -> Work:
-        """Work that reopens `folder` and returns the VerifyReport."""
-
-        def work() -> Generator[Event, None, Any]:
-            from qtquant_app.engine.verify import verify
-
-            return (yield from verify(folder, base))
-
-        return work
-
-    def evaluate(self, folder: str, base: str, text: str, device: str) -> Work:
-        """Work that runs `folder` beside `base` on a text file, or the built-in text, and returns the Evaluation."""
-
-        def work() -> Generator[Event, None, Any]:
-            from qtquant_app.engine.evaluate import evaluate
-            from qtquant_app.engine.text import BUILT_IN
-
-            return (yield from evaluate(folder, base, text=text or BUILT_IN, device=device))
-
-        return work

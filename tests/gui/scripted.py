@@ -26,8 +26,9 @@ from qtquant_app.core.events import (
 from qtquant_app.core.job import JobRecord
 from qtquant_app.core.plan import Plan, RunOptions
 from qtquant_app.core.report import Coverage, ErrorSums, Mismatch, RunReport, TensorReport, VerifyReport
+from qtquant_app.core.runtime_report import LogitDifference, RuntimeReport
 from qtquant_app.core.scheme import Scheme
-from qtquant_app.gui.catalog import Catalog, Choice
+from qtquant_app.gui.catalog import Catalog, Choice, RuntimeChoice
 from qtquant_app.jobs.job import Work, once
 from tests.gui.inspect_samples import ScriptedVerbs, checkpoint
 
@@ -78,6 +79,36 @@ def events_of(plan: Plan) -> list[Event]:
     return [*events, StageChanged("finish"), FileTransferred("tokenizer.json", 10)]
 
 
+RUNTIMES = (
+    RuntimeChoice("llama.cpp", "llama.cpp", {}, ("llama-cpp-python",), "pip install llama-cpp-python"),
+    RuntimeChoice("transformers", "transformers", {"transformers": "5.23.0", "torch": "2.13.0"}, (), "pip install it"),
+)
+
+
+def runtime_report(relative: float = 0.0001) -> RuntimeReport:
+    """What trying a result in a runtime comes to."""
+    return RuntimeReport(
+        output="/results/one",
+        base="/models/base",
+        format="compressed-tensors",
+        runtime="transformers",
+        title="transformers",
+        loaded=True,
+        tolerance=0.001,
+        tolerance_reason="float32 on both sides",
+        versions={"transformers": "5.23.0"},
+        tokens=48,
+        difference=LogitDifference(relative, 2 * relative, 1e-9, 1e-8, 1.0),
+        continued=" and so on",
+        own_continued=" and so on",
+        new_tokens=16,
+        same_tokens=16,
+        seconds_to_load=3.0,
+        seconds=1.0,
+        peak_ram_bytes=400_000_000,
+    )
+
+
 class Script(ScriptedVerbs):
     """Opens anything, plans it, runs it, finds it verified; each step can be told to fail or to wait."""
 
@@ -88,6 +119,9 @@ class Script(ScriptedVerbs):
         self.verified: list[tuple[str, str | None]] = []
         self.evaluated: list[tuple[str, str, str]] = []
         self.evaluation_error: QtQuantError | None = None
+        self.tried: list[tuple[str, str, str, str | None]] = []
+        self.runtime_report = runtime_report()
+        self.runtime_error: QtQuantError | None = None
         self.open_error: QtQuantError | None = None
         self.plan_error: QtQuantError | None = None
         self.run_error: Exception | None = None
@@ -148,6 +182,14 @@ class Script(ScriptedVerbs):
         if self.evaluation_error is not None:
             return script([], error=self.evaluation_error)
         return script([RunStarted(3, 30), ChunkDone("a", 30), TextRead(50, 100), TextRead(100, 100)], evaluation())
+
+    def runtimes(self, format: str) -> Work:
+        return once(lambda: RUNTIMES)
+
+    def check_in_runtime(self, folder: str, base: str, runtime: str, python: str | None) -> Work:
+        self.tried.append((folder, base, runtime, python))
+        events: list[Event] = [RunStarted(3, 30), StageChanged("check"), TextRead(0, 48), StageChanged("verify")]
+        return script(events, self.runtime_report, self.runtime_error)
 
     def _open(self, path: str) -> Checkpoint:
         self.opened.append(path)

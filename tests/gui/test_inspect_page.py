@@ -360,6 +360,7 @@ def test_everything_interactive_has_an_accessible_name(opened: InspectPage) -> N
 def test_names_from_files_are_plain_text_everywhere(opened: InspectPage) -> None:
     fixed = {
         "&Bits",
+        "Block",
         "Ty&pe",
         "Sc&ales",
         "&group",

@@ -8,8 +8,12 @@ from PySide6.QtWidgets import QComboBox
 from pytestqt.qtbot import QtBot
 
 from qtquant_app.core.scheme import Scheme
+from qtquant_app.core.view import View
+from qtquant_app.gui.pages.inspect import InspectPage
+from qtquant_app.gui.session import Session
 from qtquant_app.gui.widgets.scheme_editor import SchemeEditor
 from qtquant_app.quant.methods import registry
+from tests.gui.scripted import Script
 
 
 @pytest.fixture
@@ -166,3 +170,23 @@ def test_a_method_that_does_not_work_per_tensor_gives_way_and_is_greyed_out(
 def test_every_method_of_the_registry_can_be_chosen(editor: SchemeEditor) -> None:
     offered = {editor.method_combo.itemData(row) for row in range(editor.method_combo.count())}
     assert offered == set(registry())
+
+
+def test_views_without_meaning_are_greyed_and_left(qtbot: QtBot) -> None:
+    page = InspectPage(Session(Script()))
+    qtbot.addWidget(page)
+    bar = page.picture.errors.choices
+    bar.set_view(View.ZERO)
+    for scheme, greyed in (
+        (Scheme(8, "float", "channel", None), {View.ZERO}),
+        (Scheme.of_layout("Q4_K"), {View.ZERO, View.SCALE, View.SATURATION}),
+        (Scheme(), set()),
+    ):
+        page.panel.editor.set_scheme(scheme)
+        page._turn(scheme)
+        model = bar.view_combo.model()
+        assert {view for row, view in enumerate(View) if not model.item(row).isEnabled()} == greyed  # type: ignore[attr-defined]
+        assert bar.view is View.ABSOLUTE
+        at = page.below.indexOf(page.explanation)
+        assert page.below.isTabEnabled(at) == (not greyed)
+        assert bool(page.below.tabToolTip(at)) == bool(greyed)

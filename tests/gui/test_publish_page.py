@@ -14,6 +14,7 @@ from pytestqt.qtbot import QtBot
 from qtquant_app.core.errors import VerifyError
 from qtquant_app.core.plan import Plan, RunOptions
 from qtquant_app.core.report import Mismatch
+from qtquant_app.formats.base import registry
 from qtquant_app.gui.pages.publish import PublishPage
 from qtquant_app.gui.session import Session
 from qtquant_app.gui.settings import Settings
@@ -117,6 +118,16 @@ def test_every_snippet_is_python_whatever_the_folder_is_called(format: str, dequ
         compile(snippet.code, snippet.title, "exec")
         assert repr(folder) in snippet.code
     assert snippets("of-the-future", folder) == ()
+
+
+@pytest.mark.parametrize("format", sorted(registry()))
+def test_each_format_has_code_that_loads_it_and_is_python(format: str) -> None:
+    folder = 'C:\\models\\it\'s "here"\n'
+    found = snippets(format, folder)
+    assert found
+    for snippet in found:
+        compile(snippet.code, snippet.title, "exec")
+        assert repr(folder)[1:-1] in snippet.code
 
 
 def test_asymmetric_weights_are_loaded_dequantized_by_transformers() -> None:

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
 from qtquant_app.core.errors import QtQuantError
+from qtquant_app.core.explanation import why_unexplained
 from qtquant_app.core.matrix import find, item_bytes, part_of
 from qtquant_app.core.plan import Plan
 from qtquant_app.core.recipe import Recipe
@@ -30,6 +31,7 @@ from qtquant_app.gui.widgets.inspect_layout import knobs_column, scrolling, tabs
 from qtquant_app.gui.widgets.layer_panel import LayerPanel
 from qtquant_app.gui.widgets.remedies_panel import RemediesPanel
 from qtquant_app.gui.widgets.scheme_panel import SchemePanel
+from qtquant_app.gui.widgets.text import sentence_case, tip_text
 from qtquant_app.gui.widgets.worst_panel import WorstPanel
 from qtquant_app.jobs.job import once
 from qtquant_app.jobs.latest import Latest
@@ -102,6 +104,7 @@ class InspectPage(QWidget):
     def _connect(self) -> None:
         session, errors = self._session, self.picture.errors
         session.checkpoint_changed.connect(self._take_checkpoint)
+        session.statistics_changed.connect(self._take_checkpoint)
         session.selection_changed.connect(self._select)
         session.recipe_changed.connect(self._take_recipe)
         session.plan_changed.connect(self._take_plan)
@@ -181,6 +184,8 @@ class InspectPage(QWidget):
         self.windows.cancel()
         self.inspection.set_preview(None)
         checkpoint, tensor, scheme = self._session.checkpoint, self.tensor, self.panel.scheme
+        self.picture.errors.choices.offer(scheme)
+        self._offer_explanation(scheme)
         if checkpoint is None or tensor is None:
             self.previewer.cancel()
             self.inspection.set_part("")
@@ -198,6 +203,12 @@ class InspectPage(QWidget):
         self.inspection.set_part(part)
         self.picture.wait_for(part, scheme)
         self.previewer.ask(Request(checkpoint, part, scheme, self._session.recipe.format, self.picture.errors.view))
+
+    def _offer_explanation(self, scheme: Scheme) -> None:
+        """Greys out the explanation where there is none, with the reason; while it is in front it says so itself."""
+        why, at = why_unexplained(scheme), self.below.indexOf(self.explanation)
+        self.below.setTabEnabled(at, not why or self.below.currentIndex() == at)
+        self.below.setTabToolTip(at, tip_text(sentence_case(why)))
 
     def _draw(self, preview: Preview) -> None:
         """Shows a preview, from a sample or exact."""
@@ -269,7 +280,8 @@ class InspectPage(QWidget):
 
 def _remark(plan: Plan | None, tensor: TensorInfo) -> str:
     """What stands above the picture of a tensor that a run keeps; empty where it is quantized."""
-    planned = next((item for item in plan.tensors if item.name == tensor.name), None) if plan else None
+    names = {tensor.name, tensor.part.stack.tensor.name if tensor.part else ""}  # its stack may stay whole
+    planned = next((item for item in plan.tensors if item.name in names), None) if plan else None
     if tensor.quantizable and (planned is None or planned.action == "quantize"):
         return ""
     return CARRIED.format(why=f" ({planned.reason})" if planned and planned.reason else "")

@@ -21,9 +21,10 @@ from qtquant_app.gui.widgets.card import Card
 from qtquant_app.gui.widgets.error_panel import ErrorPanel
 from qtquant_app.gui.widgets.evaluation_card import EvaluationCard
 from qtquant_app.gui.widgets.facts import Facts
-from qtquant_app.gui.widgets.page import Page
+from qtquant_app.gui.widgets.page import Page, scrolled
 from qtquant_app.gui.widgets.placeholder import Placeholder
 from qtquant_app.gui.widgets.proof_card import ProofCard
+from qtquant_app.gui.widgets.runtime_card import RuntimeCard
 from qtquant_app.gui.widgets.snippet_card import SnippetCard
 from qtquant_app.gui.widgets.table import Table
 from qtquant_app.jobs.job import once
@@ -66,6 +67,7 @@ class PublishPage(Page):
         self.files_table = Table(self.files_model, "filesTable", "Files and their sha256")
         self.snippet_card = SnippetCard()
         self.evaluation_card = EvaluationCard(session)
+        self.runtime_card = RuntimeCard(session)
         self._stack = QStackedWidget()
         self._lay_out()
         self._connect()
@@ -99,7 +101,9 @@ class PublishPage(Page):
         """Against what it was made from, or where that is not known, against the checkpoint that is open."""
         saved, opened = self._saved, self._session.checkpoint
         if saved is not None:
-            self.evaluation_card.show_result(saved.folder, saved.base or (str(opened.path) if opened else ""))
+            base = saved.base or (str(opened.path) if opened else "")
+            self.evaluation_card.show_result(saved.folder, base)
+            self.runtime_card.show_result(saved.folder, base, saved.format)
 
     def verify_again(self) -> None:
         """Reopens the files in a worker, and compares them with the source where that is known."""
@@ -120,22 +124,25 @@ class PublishPage(Page):
         left, right = QVBoxLayout(), QVBoxLayout()
         left.setSpacing(3 * GRID)
         left.addWidget(self.proof_card)
+        left.addWidget(self.runtime_card)
         left.addWidget(self.files_table, 1)
         right.setSpacing(3 * GRID)
         right.addWidget(self.evaluation_card)
         right.addWidget(self.snippet_card, 1)
+        self.files_table.setMinimumHeight(36 * GRID)
+        self.snippet_card.setMinimumHeight(48 * GRID)
         columns = QHBoxLayout()
         columns.setSpacing(3 * GRID)
         columns.addLayout(left, 1)
         columns.addLayout(right, 1)
         filled = QWidget()
         layout = QVBoxLayout(filled)
-        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setContentsMargins(0, 0, GRID, 0)
         layout.setSpacing(3 * GRID)
         layout.addWidget(result)
         layout.addLayout(columns, 1)
         self._stack.addWidget(empty)
-        self._stack.addWidget(filled)
+        self._stack.addWidget(scrolled(filled))
         self.content.addWidget(self.error_panel)
         self.content.addWidget(self._stack, 1)
 
@@ -146,6 +153,8 @@ class PublishPage(Page):
         self.recipe_button.clicked.connect(self._want_recipe)
         self.proof_card.again_button.clicked.connect(self.verify_again)
         self.evaluation_card.failed.connect(self._on_failed)
+        self.runtime_card.failed.connect(self._on_failed)
+        self.runtime_card.copied.connect(lambda: session.message.emit("What came of the runtime copied", ""))
         self.snippet_card.copied.connect(lambda title: session.message.emit(f"Code for {title} copied", ""))
         self._reader.result.connect(self.show_saved)
         self._reader.failed.connect(self._on_failed)

@@ -22,12 +22,14 @@ from qtquant_app.gui.output_state import default_parent, suggest
 from qtquant_app.gui.recipe_files import RecipeFiles
 from qtquant_app.gui.session import Session
 from qtquant_app.gui.settings import Settings
+from qtquant_app.gui.steps import FLOATS
 from qtquant_app.gui.summary import lasting_name
 from qtquant_app.gui.theme import GRID
 from qtquant_app.gui.widgets.budget_card import BudgetCard
 from qtquant_app.gui.widgets.buttons import Button
 from qtquant_app.gui.widgets.card import Card
 from qtquant_app.gui.widgets.command_panel import CommandPanel
+from qtquant_app.gui.widgets.decode_offer import DecodeOffer
 from qtquant_app.gui.widgets.error_panel import ErrorPanel
 from qtquant_app.gui.widgets.format_choice import FormatChoice
 from qtquant_app.gui.widgets.gives_card import GivesCard
@@ -37,9 +39,11 @@ from qtquant_app.gui.widgets.nonfinite_choice import NonFiniteChoice
 from qtquant_app.gui.widgets.page import Page, scrolled
 from qtquant_app.gui.widgets.patterns_edit import PatternsEdit
 from qtquant_app.gui.widgets.presets_button import PresetsButton
+from qtquant_app.gui.widgets.readers_card import ReadersCard
 from qtquant_app.gui.widgets.recipe_offer import RecipeOffer
 from qtquant_app.gui.widgets.rules_card import RulesCard
 from qtquant_app.gui.widgets.scheme_editor import SchemeEditor
+from qtquant_app.gui.widgets.statistics_card import StatisticsCard
 from qtquant_app.gui.widgets.table import Table
 from qtquant_app.gui.widgets.text import Text
 
@@ -61,6 +65,7 @@ class RecipePage(Page):
         """The recipe as it is in a file, and the file."""
         self.presets_button = PresetsButton(session)
         self.lint_card = LintCard(session, settings)
+        self.readers_card = ReadersCard(session)
         self.open_button = Button("&Open recipe…", "open", name="openRecipeButton")
         self.result_button = Button(
             "&Result's recipe…",
@@ -73,6 +78,8 @@ class RecipePage(Page):
         """The repository whose recipe was asked for last."""
         self.save_button = Button("&Save recipe…", "save", name="saveRecipeButton", tip="Ctrl+S")
         self.scheme_editor = SchemeEditor()
+        self.statistics_card = StatisticsCard(session)
+        self.decode_offer = DecodeOffer(session)
         self.format_choice = FormatChoice()
         self.nonfinite_choice = NonFiniteChoice()
         self.ignore_edit = PatternsEdit("ignoreEdit", "Patterns of modules to leave as they are")
@@ -155,6 +162,7 @@ class RecipePage(Page):
             for widget in widgets:
                 card.add(widget)
             left.addWidget(card)
+        left.insertWidget(1, self.statistics_card)
         left.addStretch(1)
         right = QVBoxLayout()
         right.setSpacing(2 * GRID)
@@ -172,6 +180,7 @@ class RecipePage(Page):
         columns.addLayout(right, 1)
         self.content.addWidget(self.hub_field)
         self.content.addWidget(self.offer)
+        self.content.addWidget(self.decode_offer)
         self.content.addLayout(columns, 1)
 
     def _tabs(self) -> QTabWidget:
@@ -183,6 +192,7 @@ class RecipePage(Page):
         self.tabs.addTab(self.plan_table, "Tensors")
         readers = QVBoxLayout()
         readers.addWidget(self.lint_card)
+        readers.addWidget(self.readers_card)
         readers.addStretch(1)
         self.tabs.addTab(scrolled(readers), "Will it load?")
         self.tabs.addTab(self.command, "As a command")
@@ -222,6 +232,7 @@ class RecipePage(Page):
         paste.activated.connect(self.paste)
         session.checkpoint_changed.connect(self._on_checkpoint)
         session.device_changed.connect(self._show_command)
+        session.statistics_changed.connect(self._show_command)
         session.recipe_changed.connect(self._on_recipe)
         session.plan_changed.connect(self._on_plan)
         session.planning_changed.connect(self._on_planning)
@@ -243,6 +254,7 @@ class RecipePage(Page):
     def _on_recipe(self, recipe: Recipe) -> None:
         if recipe.default != self.scheme_editor.scheme:
             self.scheme_editor.set_scheme(recipe.default)
+        self.scheme_editor.setEnabled(recipe.format != FLOATS)
         self.format_choice.set_format(recipe.format)
         self.nonfinite_choice.set_policy(recipe.nonfinite)
         self.ignore_edit.set_patterns(recipe.ignore)
@@ -261,7 +273,12 @@ class RecipePage(Page):
         )
         file = self._kept[1] if self._kept and self._kept[0] == recipe else ""
         self.command.show_command(
-            lasting_name(checkpoint) if checkpoint else "", output, recipe, file, self._session.device
+            lasting_name(checkpoint) if checkpoint else "",
+            output,
+            recipe,
+            file,
+            self._session.device,
+            checkpoint.statistics.path if checkpoint else "",
         )
 
     def _on_planning(self, busy: bool) -> None:

@@ -7,6 +7,7 @@ from PySide6.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QStackedWidget,
+    QTabWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -17,6 +18,7 @@ from qtquant_app.gui.session import Session
 from qtquant_app.gui.settings import Settings
 from qtquant_app.gui.summary import SAMPLE, Summary, lasting_name, summarize
 from qtquant_app.gui.theme import GRID
+from qtquant_app.gui.widgets.audit_panel import WEIGHTS, AuditPanel
 from qtquant_app.gui.widgets.buttons import Button
 from qtquant_app.gui.widgets.error_panel import ErrorPanel
 from qtquant_app.gui.widgets.page import Page
@@ -26,8 +28,6 @@ from qtquant_app.gui.widgets.summary_card import SummaryCard
 from qtquant_app.gui.widgets.text import Text
 from qtquant_app.jobs.job import once
 from qtquant_app.jobs.latest import Latest
-
-WEIGHTS = "Weights (*.safetensors *.bin *.pt *.pth);;All files (*)"
 
 
 class SourcePage(Page):
@@ -42,7 +42,7 @@ class SourcePage(Page):
             "Open f&older…", "open", name="openFolderButton", tip="A model's folder (Ctrl+O)"
         )
         self.open_file_button = Button(
-            "Open f&ile…", "file", name="openFileButton", tip="One .safetensors, .bin or .pt file (Ctrl+Shift+O)"
+            "Open f&ile…", "file", name="openFileButton", tip="One .safetensors, .gguf, .bin or .pt file (Ctrl+Shift+O)"
         )
         self.sample_button = Button(
             "Sa&mple model", "sample", name="sampleButton", tip="A small language model that comes with the program"
@@ -57,6 +57,8 @@ class SourcePage(Page):
         )
         self._waiting = Placeholder("Reading headers…")
         self._right = QStackedWidget()
+        self.audit_panel = AuditPanel(session)
+        self.tabs = QTabWidget()
         self._lay_out()
         self._connect()
 
@@ -76,6 +78,11 @@ class SourcePage(Page):
     def open_sample(self) -> None:
         self._session.open(SAMPLE)
 
+    def show_audit(self) -> None:
+        """Brings the audit to the front, ready for the name that is missing."""
+        self.tabs.setCurrentWidget(self.audit_panel)
+        self.audit_panel.ask()
+
     def _lay_out(self) -> None:
         left = QVBoxLayout()
         left.setSpacing(2 * GRID)
@@ -94,7 +101,11 @@ class SourcePage(Page):
         right = QVBoxLayout()
         right.setSpacing(2 * GRID)
         right.addWidget(self.error_panel)
-        right.addWidget(self._right, 1)
+        self.tabs.setObjectName("sourceTabs")
+        self.tabs.setAccessibleName("What to know of the checkpoint")
+        self.tabs.addTab(self._right, "Contents")
+        self.tabs.addTab(self.audit_panel, "Audit")
+        right.addWidget(self.tabs, 1)
         columns = QHBoxLayout()
         columns.setSpacing(4 * GRID)
         columns.addWidget(side)
@@ -112,10 +123,12 @@ class SourcePage(Page):
         self._session.checkpoint_changed.connect(self._on_checkpoint)
         self._counter.result.connect(self._on_summary)
         self._counter.failed.connect(self._on_failed)
+        self.summary_card.packed_note.audit_wanted.connect(self.show_audit)
 
     def _on_opening(self, path: str) -> None:
         if path:
             self.error_panel.show_error(None)
+            self.tabs.setCurrentWidget(self._right)
             self._waiting.sentence.setText(f"Reading the headers of {path}")
             self._right.setCurrentWidget(self._waiting)
         elif self._right.currentWidget() is self._waiting:

@@ -25,6 +25,7 @@ UPDATING_AFTER_MS = 120
 
 READING = "Reading the weights …"
 CAPTION = "Weights, and the levels of a group with the median scale"
+NO_LEVELS = "Weights; blocks with scales within scales have no levels in common"
 
 
 class PreviewView(QWidget):
@@ -35,6 +36,7 @@ class PreviewView(QWidget):
         self.title = Elided(bold=True)
         self.detail = Text()
         self.status = Text(muted=True)
+        self.caption = Elided(CAPTION, muted=True, mode=Qt.TextElideMode.ElideRight)
         self.note = Text(wrap=True, warning=True)
         self.empty = Placeholder("")
         self.histogram = HistogramPlot()
@@ -58,6 +60,7 @@ class PreviewView(QWidget):
         self.detail.setText(f"{shape_text(preview.shape)}  {preview.stored}  {preview.scheme.label}")
         self.histogram.subject = f"{preview.layer}, {preview.scheme.label}"
         self.histogram.draw(preview.histogram_edges, preview.histogram_counts, preview.levels)
+        self.caption.setText(CAPTION if len(preview.levels) else NO_LEVELS)
         self.errors.draw(preview)
         self._stack.setCurrentWidget(self._plots)
 
@@ -122,7 +125,7 @@ class PreviewView(QWidget):
     def _lay_out(self) -> None:
         self._plots = QSplitter(Qt.Orientation.Vertical)
         self._plots.setChildrenCollapsible(False)
-        self._plots.addWidget(_captioned(CAPTION, self.status, self.histogram))
+        self._plots.addWidget(_captioned(self.caption, self.status, self.histogram))
         self._plots.addWidget(self.errors)
         self._plots.setStretchFactor(0, 1)
         self._plots.setStretchFactor(1, 3)
@@ -142,11 +145,11 @@ class PreviewView(QWidget):
         column.addWidget(self._stack, 1)
 
 
-def _captioned(caption: str, status: QWidget, plot: QWidget) -> QWidget:
+def _captioned(caption: QWidget, status: QWidget, plot: QWidget) -> QWidget:
     """`plot` below its caption; `status` comes and goes at the end of that line, where it moves nothing."""
     box = QWidget()
     line = QHBoxLayout()
-    line.addWidget(Elided(caption, muted=True, mode=Qt.TextElideMode.ElideRight), 1)
+    line.addWidget(caption, 1)
     line.addWidget(status)
     column = QVBoxLayout(box)
     column.setContentsMargins(0, 0, 0, 0)

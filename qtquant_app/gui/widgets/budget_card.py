@@ -125,6 +125,7 @@ class BudgetCard(QWidget):
     def _connect(self) -> None:
         session, budgeter, bar = self._session, self.budgeter, self.bar
         session.checkpoint_changed.connect(self._on_checkpoint)
+        session.statistics_changed.connect(self._on_checkpoint)
         session.recipe_changed.connect(self._on_recipe)
         session.selection_changed.connect(self._on_selection)
         self._schemes.result.connect(self.setup.offer)

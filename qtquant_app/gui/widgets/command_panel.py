@@ -42,9 +42,11 @@ class CommandPanel(QWidget):
         column.addWidget(self.code, 1)
         column.addLayout(foot)
 
-    def show_command(self, model: str, output: str, recipe: Recipe, file: str, device: str) -> None:
+    def show_command(
+        self, model: str, output: str, recipe: Recipe, file: str, device: str, statistics: str = ""
+    ) -> None:
         """Shows the command for `recipe`, which is in `file` where it was saved."""
-        words = quantize_words(model or "MODEL", output or "OUT", recipe, file or RECIPE_FILE, device)
+        words = quantize_words(model or "MODEL", output or "OUT", recipe, file or RECIPE_FILE, device, statistics)
         self.code.setPlainText(shell_line(words))
         self.note.setText(SAVE_FIRST if recipe.rules and not file else SAME)
 

@@ -174,6 +174,7 @@ class ComparePanel(QWidget):
 
     def _connect(self) -> None:
         self._session.checkpoint_changed.connect(self._forget)
+        self._session.statistics_changed.connect(self._forget)
         self._session.recipe_changed.connect(self._take_recipe)
         for signal in (self._inspection.part_changed, self._inspection.chosen_changed):
             signal.connect(self._look_again)

@@ -183,6 +183,7 @@ class ExplanationPanel(QStackedWidget):
     def _connect(self) -> None:
         inspection = self._inspection
         self._session.checkpoint_changed.connect(self._forget)
+        self._session.statistics_changed.connect(self._request)
         for signal in (inspection.place_changed, inspection.scheme_changed, inspection.part_changed):
             signal.connect(self._request)
         inspection.preview_changed.connect(self._take_preview)

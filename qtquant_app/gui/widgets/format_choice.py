@@ -76,4 +76,4 @@ def _dense(bits: tuple[int, ...]) -> bool:
 
 
 def _listed(bits: tuple[int, ...]) -> str:
-    return f"{', '.join(map(str, bits))} bits" if bits else "Any width"
+    return f"{', '.join(map(str, bits))} bits" if bits else "Float weights"

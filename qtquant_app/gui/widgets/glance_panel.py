@@ -152,6 +152,7 @@ class GlancePanel(QWidget):
         self._look_up_timer = QTimer(self, singleShot=True)
         self._look_up_timer.timeout.connect(self._look_up)
         session.checkpoint_changed.connect(self._take_checkpoint)
+        session.statistics_changed.connect(self._take_checkpoint)
         session.recipe_changed.connect(self._look_up)
         session.selection_changed.connect(self._select)
         self._inspection.scheme_changed.connect(self.bar.schemes.offer)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QSignalBlocker, Qt, Signal
+from PySide6.QtGui import QStandardItemModel
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
+from qtquant_app.core.scheme import Scheme
 from qtquant_app.core.view import View
 from qtquant_app.gui.plots.tones import Scaling
 from qtquant_app.gui.theme import GRID
@@ -37,13 +39,11 @@ class MapBar(QWidget):
         )
         for view in View:
             self.view_combo.addItem(view.label, view)
-            self.view_combo.setItemData(
-                self.view_combo.count() - 1, plain_tip(view.formula), Qt.ItemDataRole.ToolTipRole
-            )
         for text, mean in _REDUCTIONS:
             self.cell_combo.addItem(text, mean)
         for scaling in Scaling:
             self.scale_combo.addItem(scaling.label, scaling)
+        self.offer(Scheme())
         self._lay_out()
         self.view_combo.currentIndexChanged.connect(lambda: self.view_changed.emit(self.view))
         self.cell_combo.currentIndexChanged.connect(lambda: self.mean_changed.emit(self.mean))
@@ -64,6 +64,18 @@ class MapBar(QWidget):
     def set_view(self, view: View) -> None:
         """Chooses `view`, as a person would."""
         self.view_combo.setCurrentIndex(list(View).index(view))
+
+    def offer(self, scheme: Scheme) -> None:
+        """Greys out the views that have no meaning under `scheme`, with the reason; leaves one of them, saying nothing."""
+        if self.view.why_not(scheme):
+            with QSignalBlocker(self.view_combo):
+                self.set_view(View.ABSOLUTE)
+        model = self.view_combo.model()
+        for row, view in enumerate(View):
+            why = view.why_not(scheme)
+            self.view_combo.setItemData(row, plain_tip(why or view.formula), Qt.ItemDataRole.ToolTipRole)
+            if isinstance(model, QStandardItemModel):
+                model.item(row).setEnabled(not why)
 
     def _lay_out(self) -> None:
         label = Text("V&iew")

@@ -57,6 +57,7 @@ class PairView(QObject):
         inspection.part_changed.connect(self._ask)
         inspection.place_changed.connect(self._pin)
         session.checkpoint_changed.connect(self._ask)
+        session.statistics_changed.connect(self._ask_anew)
         for view in self.views:
             view.window_wanted.connect(self._ask_part)
             view.pinned_changed.connect(inspection.set_place)
@@ -109,6 +110,12 @@ class PairView(QObject):
             self.parts.cancel()
             verbs = self._session.verbs
             self.wholes.submit(verbs.pair(wanted.checkpoint, wanted.part, wanted.schemes, None, None, wanted.format))
+
+    def _ask_anew(self) -> None:
+        """The same choices give other pictures now."""
+        self._shown = None
+        self._rest()
+        self._ask()
 
     def _rest(self) -> None:
         self.wholes.cancel()

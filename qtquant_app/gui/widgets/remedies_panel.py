@@ -175,6 +175,7 @@ class RemediesPanel(QWidget):
     def _connect(self) -> None:
         inspection, session = self._inspection, self._session
         session.checkpoint_changed.connect(self._forget)
+        session.statistics_changed.connect(self._look_anew)
         session.recipe_changed.connect(self._later)
         for signal in (inspection.part_changed, inspection.scheme_changed, inspection.place_changed):
             signal.connect(self._look_again)
@@ -209,6 +210,12 @@ class RemediesPanel(QWidget):
     def _forget(self) -> None:
         """Another checkpoint: what was measured or could be undone was for the one before."""
         self._undo.clear()
+        self._look_again()
+
+    def _look_anew(self) -> None:
+        """What was measured is not so any more, with other statistics."""
+        self.latest.cancel()
+        self._shown, self._asked = None, None
         self._look_again()
 
     def _look_again(self) -> None:

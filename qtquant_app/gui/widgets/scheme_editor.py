@@ -104,7 +104,7 @@ class SchemeEditor(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Ty&pe", self.type_combo)
-        form.addRow("B&lock", self.layout_combo)
+        form.addRow("Block", self.layout_combo)
         self._form = form
         form.addRow(_label("&Bits", self.bits_combo), _beside(self.bits_combo, self.symmetric_check))
         group = _label("&group", self.group_combo)

@@ -11,6 +11,7 @@ from qtquant_app.gui.theme import GRID
 from qtquant_app.gui.widgets.buttons import Button
 from qtquant_app.gui.widgets.card import Card
 from qtquant_app.gui.widgets.facts import Facts
+from qtquant_app.gui.widgets.packed_note import PackedNote
 from qtquant_app.gui.widgets.table import Table
 from qtquant_app.gui.widgets.text import Elided, Text
 
@@ -23,6 +24,21 @@ KIND_COLUMNS = (
 )
 
 
+FACTS = (
+    "Architecture",
+    "Parameters",
+    "Size",
+    "Quantized",
+    "Data types",
+    "Tensors",
+    "Weight files",
+    "Carried over",
+    "Folder",
+)
+LABELS = 3
+"""How many ways of being quantized are named."""
+
+
 class SummaryCard(Card):
     """Architecture, parameters, bytes, dtypes, files; then the tensors by kind."""
 
@@ -31,10 +47,11 @@ class SummaryCard(Card):
         self.setObjectName("summaryCard")
         self._label = Elided(bold=True, size=2)
         self.facts = Facts(
-            ("Architecture", "Parameters", "Size", "Data types", "Tensors", "Weight files", "Carried over", "Folder"),
+            FACTS,
             columns=2,
-            elide=("Architecture", "Data types", "Carried over", "Folder"),
+            elide=("Architecture", "Size", "Quantized", "Data types", "Carried over", "Folder"),
         )
+        self.packed_note = PackedNote()
         self._note = Text(muted=True, wrap=True)
         self.kinds = RowsModel(KIND_COLUMNS, self)
         self.kinds_table = Table(self.kinds, "kindsTable", "Tensors by kind")
@@ -42,6 +59,7 @@ class SummaryCard(Card):
         self.add(self._label)
         self.add(self.facts)
         self.add(self._note)
+        self.add(self.packed_note)
         self.body.addSpacing(2 * GRID)
         self.add(Text("Tensors by kind", bold=True))
         self.add(self.kinds_table, 1)
@@ -54,7 +72,8 @@ class SummaryCard(Card):
         facts = self.facts
         facts.set("Architecture", summary.architecture)
         facts.set("Parameters", parameters_text(summary.parameters))
-        facts.set("Size", bytes_text(summary.bytes))
+        facts.set("Size", _size(summary))
+        facts.set("Quantized", _packed(summary))
         facts.set("Data types", ", ".join(f"{name} {share_text(share, 1)}" for name, share in summary.dtypes))
         facts.set("Tensors", f"{summary.tensors:,}")
         facts.set("Weight files", _files(summary))
@@ -63,7 +82,21 @@ class SummaryCard(Card):
         self._note.setText("The weights come from pickled files; they are read without running any code in them.")
         self._note.setVisible(summary.pickled)
         self.kinds.set_rows(summary.kinds)
+        self.packed_note.setVisible(bool(summary.packed))
 
 
 def _files(summary: Summary) -> str:
-    return plural(len(summary.weight_files), "pickled file" if summary.pickled else "safetensors file")
+    names = summary.weight_files
+    kind = "pickled" if summary.pickled else "GGUF" if all(name.endswith(".gguf") for name in names) else "safetensors"
+    return plural(len(names), f"{kind} file")
+
+
+def _size(summary: Summary) -> str:
+    if not summary.packed:
+        return bytes_text(summary.bytes)
+    return f"{bytes_text(summary.stored_bytes)} stored, {bytes_text(summary.bytes)} decoded"
+
+
+def _packed(summary: Summary) -> str:
+    more = len(summary.packed) - LABELS
+    return ", ".join((*summary.packed[:LABELS], *([f"{more:,} more"] if more > 0 else []))) or "no"

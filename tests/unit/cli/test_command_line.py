@@ -71,3 +71,9 @@ def test_rules_ask_for_a_file() -> None:
 def test_the_line_can_be_pasted_into_a_shell() -> None:
     words = quantize_words("it's here", "o", Recipe(ignore=("*.a$",)))
     assert tuple(shlex.split(shell_line(words))) == words
+
+
+def test_a_statistics_file_is_named_and_read_back() -> None:
+    words = quantize_words("m", "o", Recipe(), statistics="/files/i m.gguf")
+    assert words[-2:] == ("--importance", "/files/i m.gguf")
+    assert parse(words[1:]).importance == "/files/i m.gguf"

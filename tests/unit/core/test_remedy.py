@@ -102,3 +102,17 @@ def test_errors_of_parts_add_up_whatever_their_order() -> None:
     parts = [ErrorSums(1, 0.1 * k, 1e16 / k, 1e-9, 0.5 * k) for k in range(1, 30)]
     assert ErrorSums.added(parts) == ErrorSums.added(reversed(parts))
     assert ErrorSums.added(parts).weights == 29 and ErrorSums.added(parts).max_error == 14.5
+
+
+def test_a_block_type_gets_the_next_wider_ones_that_fill_a_row() -> None:
+    found = alternatives(Scheme.of_layout("Q4_K"), 512, (4,), ("group",))
+    assert [step.scheme.layout for step in found] == ["Q4_1", "Q5_0"]
+    assert found[0].scheme == Scheme.from_json(dict(found[0].changes))
+    odd = alternatives(Scheme.of_layout("Q5_0"), 96, (4,), ("group",))
+    assert [step.title for step in odd] == ["Q5_1", "Q8_0"]
+    assert alternatives(Scheme.of_layout("BF16"), 96, (4,), ("group",)) == ()
+
+
+def test_codes_with_float_offsets_stay_asymmetric() -> None:
+    scheme = Scheme(4, group_size=64, symmetric=False, offset="float")
+    assert all(not step.scheme.symmetric for step in alternatives(scheme, 512, (4, 8), ("group",)))

@@ -27,7 +27,7 @@ from tests.checkpoints import small_llama
 from tests.driving import finish
 
 
-def _statistics(path: Path, entries: dict[str, tuple[np.ndarray, float]]) -> Path:
+def statistics_file(path: Path, entries: dict[str, tuple[np.ndarray, float]]) -> Path:
     """A file such as llama-imatrix writes: sums of squares and counts."""
     table, data = [], []
     for name, (sums, count) in entries.items():
@@ -54,7 +54,7 @@ def test_sums_become_means_under_either_name(model: Path, tmp_path: Path) -> Non
     width = checkpoint.by_name[name].shape[1]
     sums = np.arange(width) + 1.0
     for stored in ("blk.1.attn_q.weight", name):
-        found = read_statistics(_statistics(tmp_path / "i.gguf", {stored: (sums, 4)}), checkpoint)
+        found = read_statistics(statistics_file(tmp_path / "i.gguf", {stored: (sums, 4)}), checkpoint)
         assert list(found.columns) == [name] and len(found.sha256) == 64
         assert np.array_equal(found.columns[name], (sums / 4).astype(np.float32))
 
@@ -63,7 +63,7 @@ def test_a_matrix_that_no_token_came_by_has_no_importance(model: Path, tmp_path:
     checkpoint = open_checkpoint(model)
     width = checkpoint.by_name["model.layers.0.self_attn.q_proj.weight"].shape[1]
     entries = {"blk.0.attn_q.weight": (np.zeros(width), 0.0), "blk.0.attn_k.weight": (np.ones(width), 2.0)}
-    found = read_statistics(_statistics(tmp_path / "i.gguf", entries), checkpoint)
+    found = read_statistics(statistics_file(tmp_path / "i.gguf", entries), checkpoint)
     assert list(found.columns) == ["model.layers.0.self_attn.k_proj.weight"]
 
 
@@ -80,7 +80,7 @@ def test_what_does_not_fit_is_refused_by_name(
     model: Path, tmp_path: Path, entries: dict[str, tuple[np.ndarray, float]], said: str
 ) -> None:
     checkpoint = open_checkpoint(model)
-    path = _statistics(tmp_path / "i.gguf", entries)
+    path = statistics_file(tmp_path / "i.gguf", entries)
     with pytest.raises(SourceError, match=said) as refused:
         read_statistics(path, checkpoint)
     assert str(path) in refused.value.message
@@ -99,7 +99,7 @@ def test_a_run_weighs_as_the_statistics_say_and_refuses_others_afterwards(tmp_pa
     plain = open_checkpoint("sample")
     width = plain.by_name[name].shape[1]
     sums = np.where(np.arange(width) % 8 == 0, 1000.0, 0.1)
-    path = _statistics(tmp_path / "i.gguf", {name: (sums, 1)})
+    path = statistics_file(tmp_path / "i.gguf", {name: (sums, 1)})
     recipe = Recipe(Scheme.of_layout("Q4_0"), format="gguf")
     errors = {}
     for label, checkpoint in (("plain", plain), ("weighed", with_statistics(plain, path))):
@@ -113,7 +113,7 @@ def test_a_run_weighs_as_the_statistics_say_and_refuses_others_afterwards(tmp_pa
     assert errors["weighed"][heavy].sum() < 0.7 * errors["plain"][heavy].sum()
     assert errors["weighed"].sum() > errors["plain"].sum()
     assert errors["weighed digest"] != errors["plain digest"]
-    _statistics(path, {name: (sums + 1, 1)})
+    statistics_file(path, {name: (sums + 1, 1)})
     with pytest.raises(SourceError, match="has changed since the plan was made"):
         finish(run(plan, RunOptions(str(tmp_path / "later"))))
 
