@@ -107,7 +107,10 @@ def threads_peak(decisions: Iterable[Decision], format: Format, cut: Cut, verify
         read[rows * (codes + decoded + (1 + turned) * scale) + 5 * together * zero] += count
         scratch = max(scratch, _scratch(scheme, columns))
         pieces = max(pieces, rows * (scale + zero + _ROW))
-    threads, strips = cut.threads, 3 if verify == "none" else 4  # measured: one is written, one filled, and what is freed late
+    threads, strips = (
+        cut.threads,
+        3 if verify == "none" else 4,
+    )  # measured: one is written, one filled, and what is freed late
     buffers = _largest(source, threads) + _largest(made, threads) + (_largest(read, threads) if verify != "none" else 0)
     return buffers + threads * scratch + 2 * min(threads, source.total()) * pieces + strips * strip
 
