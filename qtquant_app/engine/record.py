@@ -43,6 +43,8 @@ def record_bytes(plan: Plan, tensors: Sequence[TensorReport], sha256: Mapping[st
         "files": _Described(plan.files, _file_json),
     }
     described["source"] = described["label"] = Path(plan.source).name
+    if plan.statistics:
+        described["statistics"] = Path(plan.statistics).name
     for key in ("texts", "max_memory", "max_device_memory", "peak_ram_bytes", "peak_device_bytes", "seconds_estimate"):
         described.pop(key)
     record: dict[str, Any] = {

@@ -107,6 +107,7 @@ def test_a_run_weighs_as_the_statistics_say_and_refuses_others_afterwards(tmp_pa
         assert Plan.from_json(plan.to_json()) == plan
         _, report = finish(run(plan, RunOptions(str(tmp_path / label))))
         assert report.verified
+        assert str(tmp_path) not in (tmp_path / label / "qtquant.json").read_text()
         errors[label] = _column_errors(checkpoint, tmp_path / label, name)
         errors[f"{label} digest"] = plan.digest
     heavy = np.arange(width) % 8 == 0
