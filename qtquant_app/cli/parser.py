@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from qtquant_app import __version__
-from qtquant_app.cli import audit, budget, commands, evaluate, jobs, pattern, presets, runtime
+from qtquant_app.cli import audit, budget, commands, evaluate, jobs, pattern, presets, runtime, statistics
 from qtquant_app.core.errors import UsageError
 from qtquant_app.core.recipe import POLICIES
 from qtquant_app.core.runtimes import RUNTIMES
@@ -168,6 +168,7 @@ def _add_work(verbs: Any) -> None:
     verify.add_argument("--base", metavar="MODEL", help="the original, to compare every weight with")
     runtime.add_options(verify)
     audit.add_options(_verb(verbs, "audit", audit.audit, "somebody else's quantized checkpoint beside its base"))
+    statistics.add_options(_verb(verbs, "statistics", statistics.statistics, "which columns matter, for --importance"))
     evaluate.add_options(_verb(verbs, "evaluate", evaluate.evaluate, "run a result beside its original on a text"))
 
 

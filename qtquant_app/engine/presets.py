@@ -73,9 +73,9 @@ def presets() -> tuple[Listed, ...]:
 
 
 def find(name: str) -> Preset:
-    """The preset called `name`. Raises UsageError naming those there are, or why this one cannot be used."""
+    """The preset called `name`, whatever its capitals. Raises UsageError naming those there are, or why this one cannot be used."""
     listed = presets()
-    entry = next((entry for entry in listed if entry.name == name), None)
+    entry = next((entry for entry in listed if entry.name.lower() == name.lower()), None)
     if entry is None:
         names = ", ".join(entry.name for entry in listed)
         raise UsageError(f"there is no preset {name!r}", hint=f"the presets are {names}", code="preset")
