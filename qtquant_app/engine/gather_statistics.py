@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qtquant_app.core.checkpoint import Checkpoint
-from qtquant_app.core.errors import EvaluateError, PlanError, WriteError
+from qtquant_app.core.errors import DeviceError, EvaluateError, PlanError, WriteError
 from qtquant_app.core.events import Event, StageChanged, TextRead
 from qtquant_app.engine.device import resolve
-from qtquant_app.engine.language_model import linear_layers, open_language_model
+from qtquant_app.engine.language_model import LanguageModel, linear_layers, open_language_model
 from qtquant_app.engine.text import BUILT_IN, read_text
+from qtquant_app.engine.whole_file import write_file
 from qtquant_app.formats import find
 from qtquant_app.formats.gguf.container import build_header
 from qtquant_app.formats.gguf.values import Value, text, texts, u32
@@ -55,17 +56,18 @@ def gather_statistics(
     windows: int = WINDOWS,
     seqlen: int = SEQLEN,
     device: str = "auto",
+    overwrite: bool = False,
 ) -> Generator[Event, None, Gathered]:
     """Reads at most `windows` windows of `seqlen` tokens of the first half of `source`, a file or "default", and writes `output`.
 
     The second half is left to evaluations. Layers that transformers puts together with others, such as experts, are left out.
-    Raises PlanError where `output` exists, EvaluateError or DeviceError where the model cannot be run, WriteError.
+    The file appears whole or not at all. Raises PlanError where `output` exists, unless `overwrite` is set, EvaluateError or
+    DeviceError where the model cannot be run, WriteError.
     """
     file = Path(output)
-    if file.exists():
-        raise PlanError(f"{file} exists", hint="choose another -o", code="exists")
+    _check(file, overwrite)
     first, _ = read_text(source).halves()
-    model = open_language_model(checkpoint, resolve(device))
+    model = _opened(checkpoint, resolve(device))
     parts = model.windows(first, windows, seqlen)
     layers = linear_layers(model.net, checkpoint)
     if not layers:
@@ -80,6 +82,21 @@ def gather_statistics(
         yield TextRead(tokens, total)
     _write(file, checkpoint, sums, tokens, first.name, len(parts), seqlen)
     return Gathered(str(file), first.name, tokens, len(sums))
+
+
+def _check(file: Path, overwrite: bool) -> None:
+    if file.is_dir() or (file.exists() and not overwrite):
+        raise PlanError(f"{file} exists", hint="choose another -o", code="exists")
+    if not file.parent.is_dir():
+        raise PlanError(f"{file.parent} is no folder", hint="make it, or choose another place", code="no-folder")
+
+
+def _opened(checkpoint: Checkpoint, device: str) -> LanguageModel:
+    try:
+        return open_language_model(checkpoint, device)
+    except (EvaluateError, DeviceError) as error:
+        error.hint = "llama.cpp's llama-imatrix makes such files too, from a GGUF file of the model"
+        raise
 
 
 @contextmanager
@@ -117,10 +134,9 @@ def _write(
         body.extend(bytes(place.offset - len(body)) + array.tobytes())
     body.extend(bytes(-len(body) % 32))
     try:
-        with file.open("xb") as stream:
-            stream.write(body)
+        write_file(file, bytes(body))
     except OSError as error:
-        raise WriteError(f"{file} cannot be written: {error.strerror}", hint="choose another place with -o") from None
+        raise WriteError(f"{file} cannot be written: {error.strerror}", hint="choose another place") from None
 
 
 def _metadata(name: str, chunks: int, length: int) -> dict[str, Value]:

@@ -88,6 +88,16 @@ class ResultVerbs:
 
         return once(read)
 
+    def gather_statistics(self, checkpoint: Checkpoint, output: str, device: str) -> Work:
+        """Work that has the model read the built-in text, writes `output`, in place of what is there, and returns the Gathered."""
+
+        def work() -> Generator[Event, None, Any]:
+            from qtquant_app.engine.gather_statistics import gather_statistics
+
+            return (yield from gather_statistics(checkpoint, output, device=device, overwrite=True))
+
+        return work
+
 
 def _opened(source: str | Checkpoint) -> Checkpoint:
     from qtquant_app.engine.source import open_checkpoint

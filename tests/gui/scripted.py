@@ -28,6 +28,7 @@ from qtquant_app.core.plan import Plan, RunOptions
 from qtquant_app.core.report import Coverage, ErrorSums, Mismatch, RunReport, TensorReport, VerifyReport
 from qtquant_app.core.runtime_report import LogitDifference, RuntimeReport
 from qtquant_app.core.scheme import Scheme
+from qtquant_app.engine.gather_statistics import Gathered
 from qtquant_app.gui.catalog import Catalog, Choice, RuntimeChoice
 from qtquant_app.jobs.job import Work, once
 from tests.gui.inspect_samples import ScriptedVerbs, checkpoint
@@ -119,6 +120,8 @@ class Script(ScriptedVerbs):
         self.verified: list[tuple[str, str | None]] = []
         self.evaluated: list[tuple[str, str, str]] = []
         self.evaluation_error: QtQuantError | None = None
+        self.gathered: list[tuple[Checkpoint, str, str]] = []
+        self.gathering_error: QtQuantError | None = None
         self.tried: list[tuple[str, str, str, str | None]] = []
         self.runtime_report = runtime_report()
         self.runtime_error: QtQuantError | None = None
@@ -127,7 +130,7 @@ class Script(ScriptedVerbs):
         self.run_error: Exception | None = None
         self.mismatches: tuple[Mismatch, ...] = ()
         self.gate = threading.Event()
-        """A run holds after its tenth event until this is set."""
+        """A run holds after its tenth event until this is set, and statistics after half of the text."""
         self.gate.set()
         self.closed = threading.Event()
         """Set when a run's generator was closed before its end."""
@@ -182,6 +185,21 @@ class Script(ScriptedVerbs):
         if self.evaluation_error is not None:
             return script([], error=self.evaluation_error)
         return script([RunStarted(3, 30), ChunkDone("a", 30), TextRead(50, 100), TextRead(100, 100)], evaluation())
+
+    def gather_statistics(self, checkpoint: Checkpoint, output: str, device: str) -> Work:
+        self.gathered.append((checkpoint, output, device))
+
+        def work() -> Generator[Event, None, Gathered]:
+            yield StageChanged("calibrate")
+            yield TextRead(512, 1024)
+            while not self.gate.wait(0.005):
+                yield TextRead(512, 1024)
+            if self.gathering_error is not None:
+                raise self.gathering_error
+            yield TextRead(1024, 1024)
+            return Gathered(output, "half a text", 1024, 7)
+
+        return work
 
     def runtimes(self, format: str) -> Work:
         return once(lambda: RUNTIMES)

@@ -92,7 +92,7 @@ def test_jobs_wait_until_the_queue_is_started_and_then_run_one_after_another(
     panel.queue_button.click()
     qtbot.waitUntil(lambda: listed(panel) == [("c", "done"), ("b", "done"), ("a", "done")])
     assert [Path(options.output).name for options in verbs.options] == ["a", "b", "c"]
-    assert not queue.going
+    qtbot.waitUntil(lambda: not queue.going)
 
 
 def test_what_is_added_during_a_run_follows_it_by_itself(

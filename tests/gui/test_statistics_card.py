@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +12,23 @@ from PySide6.QtWidgets import QFileDialog
 from pytestqt.qtbot import QtBot
 
 from qtquant_app.core.checkpoint import Checkpoint, Statistics
-from qtquant_app.core.errors import SourceError
+from qtquant_app.core.errors import EvaluateError, SourceError
 from qtquant_app.core.plan import Plan
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scheme import Scheme
+from qtquant_app.engine.gather_statistics import gather_statistics
 from qtquant_app.gui.pages.inspect import InspectPage
 from qtquant_app.gui.pages.recipe import RecipePage
 from qtquant_app.gui.session import Session
 from qtquant_app.gui.settings import Settings
 from qtquant_app.gui.verbs import Verbs
+from qtquant_app.gui.widgets.statistics_card import StatisticsCard
 from qtquant_app.jobs.job import Work
 from tests.checkpoints import small_llama
 from tests.gui.scripted import Script, script
 from tests.unit.engine.test_importance import statistics_file
+
+short_gathering = partial(gather_statistics, windows=2, seqlen=64)
 
 
 class Weigher(Script):
@@ -32,9 +37,11 @@ class Weigher(Script):
     def __init__(self) -> None:
         super().__init__()
         self.error: SourceError | None = None
+        self.attached: list[str] = []
         self.previewed: list[Checkpoint] = []
 
     def with_statistics(self, checkpoint: Checkpoint, path: str) -> Work:
+        self.attached.append(path)
         if self.error is not None:
             return script([], error=self.error)
         return script([], replace(checkpoint, statistics=Statistics(path, "ab", {"a": np.ones(3)})))
@@ -70,7 +77,7 @@ def opened(qtbot: QtBot, session: Session, path: str = "sample") -> None:
 
 def test_without_a_checkpoint_it_says_what_to_do_first(page: RecipePage) -> None:
     card = page.statistics_card
-    assert not card.choose_button.isEnabled()
+    assert not card.choose_button.isEnabled() and not card.make_button.isEnabled()
     assert card.remove_button.isHidden()
     assert "Open a checkpoint" in card.state.text()
 
@@ -146,3 +153,107 @@ def test_a_real_file_reaches_the_plan_of_a_run(qtbot: QtBot, tmp_path: Path) -> 
         pass
     assert session.plan is not None and session.plan.statistics == str(file)
     assert list(session.checkpoint.statistics.columns) == [tensor.name]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Answers the question where a new file goes; what was proposed."""
+    proposed: list[str] = []
+
+    def answer(_parent: object, _title: str, start: str, _filter: str) -> tuple[str, str]:
+        proposed.append(start)
+        return "/files/made.gguf", ""
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", answer)
+    return proposed
+
+
+def test_statistics_are_made_of_what_is_open_and_attached(
+    qtbot: QtBot, page: RecipePage, session: Session, verbs: Weigher, asked: list[str]
+) -> None:
+    opened(qtbot, session)
+    card, source = page.statistics_card, session.checkpoint
+    said: list[str] = []
+    session.message.connect(lambda text, _detail: said.append(text))
+    session.set_device("cpu")
+    verbs.gate.clear()
+    card.make_button.click()
+    qtbot.waitUntil(lambda: "512 of 1,024 tokens read" in card.maker.state.text())
+    assert (card.maker.progress_bar.value(), card.maker.progress_bar.maximum()) == (512, 1024)
+    assert card.maker.isVisibleTo(card)
+    assert not card.make_button.isEnabled() and not card.choose_button.isEnabled()
+    assert Path(asked[0]).name == "made up-imatrix.gguf"
+    with qtbot.waitSignal(session.statistics_changed):
+        verbs.gate.set()
+    assert verbs.gathered == [(source, "/files/made.gguf", "cpu")]
+    assert "Saved /files/made.gguf: 7 layers, 1,024 tokens read" in said
+    qtbot.waitUntil(card.make_button.isEnabled)
+    assert "made.gguf says which columns matter" in card.state.text()
+    assert not card.maker.isVisibleTo(card)
+
+
+def test_stopped_making_attaches_nothing(
+    qtbot: QtBot, page: RecipePage, session: Session, verbs: Weigher, asked: list[str]
+) -> None:
+    opened(qtbot, session)
+    card = page.statistics_card
+    verbs.gate.clear()
+    card.make_button.click()
+    qtbot.waitUntil(lambda: "tokens read" in card.maker.state.text())
+    card.maker.stop_button.click()
+    qtbot.waitUntil(card.make_button.isEnabled)
+    verbs.gate.set()
+    assert not card.maker.isVisibleTo(card)
+    assert verbs.attached == []
+    assert session.checkpoint is not None and not session.checkpoint.statistics.path
+
+
+def test_a_model_that_cannot_be_run_says_so_in_the_card(
+    qtbot: QtBot, page: RecipePage, session: Session, verbs: Weigher, asked: list[str]
+) -> None:
+    opened(qtbot, session)
+    card = page.statistics_card
+    verbs.gathering_error = EvaluateError("x has no tokenizer, so no text can be read with it", code="model")
+    card.make_button.click()
+    qtbot.waitUntil(lambda: "no tokenizer" in card.error_panel.text())
+    assert card.error_panel.isVisibleTo(card)
+    assert card.make_button.isEnabled() and not card.maker.isVisibleTo(card)
+    assert verbs.attached == []
+
+
+def test_another_checkpoint_gives_up_the_statistics_of_the_one_before(
+    qtbot: QtBot, page: RecipePage, session: Session, verbs: Weigher, asked: list[str]
+) -> None:
+    opened(qtbot, session)
+    verbs.gate.clear()
+    page.statistics_card.make_button.click()
+    qtbot.waitUntil(lambda: "tokens read" in page.statistics_card.maker.state.text())
+    opened(qtbot, session, "other")
+    qtbot.waitUntil(lambda: not page.statistics_card.maker.busy)
+    assert verbs.attached == []
+    assert page.statistics_card.make_button.isEnabled()
+
+
+def test_no_file_named_makes_nothing(
+    qtbot: QtBot, page: RecipePage, session: Session, verbs: Weigher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(qtbot, session)
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: ("", ""))
+    page.statistics_card.make_button.click()
+    assert verbs.gathered == [] and not page.statistics_card.maker.busy
+
+
+def test_the_sample_model_makes_statistics_of_its_own(
+    qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qtquant_app.engine.gather_statistics.gather_statistics", short_gathering)
+    session = Session(Verbs())
+    card = StatisticsCard(session)
+    qtbot.addWidget(card)
+    opened(qtbot, session)
+    file = tmp_path / "old.gguf"
+    file.write_bytes(b"what the dialog has asked about")
+    with qtbot.waitSignal(session.statistics_changed, timeout=60_000):
+        card.maker.start(str(file))
+    assert session.checkpoint is not None and session.checkpoint.statistics.path == str(file)
+    assert list(tmp_path.iterdir()) == [file]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from qtquant_app.assets import resource
 from qtquant_app.cli.main import main
-from qtquant_app.core.errors import PlanError
+from qtquant_app.core.errors import EvaluateError, PlanError
 from qtquant_app.engine.gather_statistics import gather_statistics
 from qtquant_app.engine.importance import read_statistics
 from qtquant_app.engine.source import open_checkpoint
@@ -60,6 +61,19 @@ def test_a_file_that_stands_there_is_left_alone(gathered: Path) -> None:
     with pytest.raises(PlanError, match="exists"):
         finish(gather_statistics(open_checkpoint("sample"), gathered))
     assert gathered.read_bytes() == before
+
+
+def test_what_cannot_be_written_is_said_before_the_model_is_loaded(tmp_path: Path) -> None:
+    for place in (tmp_path, tmp_path / "none" / "i.gguf"):
+        with pytest.raises(PlanError):
+            finish(gather_statistics(open_checkpoint("sample"), place, overwrite=True))
+
+
+def test_a_model_that_cannot_be_run_is_sent_to_llama_cpp(tmp_path: Path) -> None:
+    with pytest.raises(EvaluateError) as caught:
+        finish(gather_statistics(replace(open_checkpoint("sample"), carried_files=()), tmp_path / "i.gguf"))
+    assert "llama-imatrix" in caught.value.hint
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_command_line_makes_one_that_a_run_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
