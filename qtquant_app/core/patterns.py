@@ -53,15 +53,15 @@ def compiled(pattern: str) -> Matcher:
         expression = re.compile(pattern[3:])
         power = ambiguity(pattern[3:])
         return expression if power == 0 else _Guarded(expression, power)
-    except (re.error, OverflowError, RecursionError) as error:
+    except NotRegularError:
+        raise _endless(pattern) from None
+    except (re.error, OverflowError, RecursionError, ValueError) as error:  # the last of a count of thousands of digits
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else shortened(visible(str(error)), 200)
         raise UsageError(
             f"the pattern {shown(pattern)} is not a regular expression: {reason}",
             hint="a pattern without `re:` is a glob, such as *.mlp.*",
             code="pattern",
         ) from None
-    except NotRegularError:
-        raise _endless(pattern) from None
 
 
 class _Guarded:
