@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QSettings
+from PySide6.QtCore import QCoreApplication, QEvent, QSettings
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
@@ -48,6 +48,8 @@ def make_window(qtbot: QtBot, qapp: QApplication, settings: Settings) -> MakeWin
     """Makes the real window over a session with the given verbs, shown at 1280x720."""
 
     def make(verbs: Verbs) -> MainWindow:
+        # Windows of earlier tests wait to be deleted, and a new style would be given to all that is in them.
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
         apply_theme(qapp, ThemeName.LIGHT)
         window = MainWindow(Session(verbs), settings)
         window.may_stop = lambda: True  # type: ignore[method-assign]
