@@ -315,7 +315,7 @@ def test_a_scheme_that_no_format_holds_leaves_the_others_their_figures(qtbot: Qt
     qtbot.waitUntil(lambda: [row.found is not None for row in panel.rows()] == [True, False, True], timeout=COMPILE_MS)
     assert "group size 48 does not divide" in panel.rows()[1].why
     qtbot.waitUntil(lambda: panel.status.full_text() == f"{odd.label}: {panel.rows()[1].why}")
-    assert not panel.stop_button.isVisible() and not panel.comparer.busy
+    qtbot.waitUntil(lambda: not panel.stop_button.isVisible() and not panel.comparer.busy)
     panel.table.selectRow(1)
     panel.remove()
     assert panel.complete and panel.status.full_text() == ""

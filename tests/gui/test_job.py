@@ -216,7 +216,7 @@ def test_a_running_job_that_nobody_holds_is_not_collected(qtbot: QtBot) -> None:
     assert reference() in running()
     assert stop_all()
     qtbot.waitUntil(lambda: heard == ["cancelled"])
-    assert not running()
+    qtbot.waitUntil(lambda: not running())
 
 
 def test_a_parent_that_is_deleted_does_not_take_the_running_job_along(qtbot: QtBot) -> None:
