@@ -14,15 +14,13 @@ from qtquant_app.engine.experts.joining import joined
 from qtquant_app.engine.memory import available_bytes
 from qtquant_app.engine.packed.whole import all_weights, as_float
 from qtquant_app.engine.text import Text
+from qtquant_app.engine.windows import windows
 from qtquant_app.formats.reader_names import reader_names
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-_CHARACTERS_PER_TOKEN = 8
-"""More than a token takes in any tokenizer's own language; what is over is cut off."""
-_LEAST_TOKENS = 32
 _WITHOUT = "go on without a text: predictions then come from the weights alone"
 _SPARE = 512 << 20
 """Bytes for activations and for torch itself."""
@@ -43,18 +41,8 @@ class LanguageModel:
         Each begins as the tokenizer begins a text. A text too short for one gives a single shorter one. Raises EvaluateError
         where it has fewer than 32 tokens.
         """
-        found: list[Tensor] = []
-        for part in text.slices(count, length * _CHARACTERS_PER_TOKEN):
-            ids = self.tokenizer(part, return_tensors="pt", verbose=False)["input_ids"][0][:length]
-            if len(ids) == length or (not found and len(ids) >= _LEAST_TOKENS):
-                found.append(ids.to(self.device))
-        if not found:
-            raise EvaluateError(
-                f"{text.name} is too short: {self.label} needs {_LEAST_TOKENS} tokens or more",
-                hint="give a longer text in the model's language",
-                code="text",
-            )
-        return [ids for ids in found if len(ids) == len(found[0])]
+        found = windows(self.tokenizer, text, count, length, label=self.label)
+        return [ids.to(self.device) for ids in found]
 
     def log_probabilities(self, ids: Tensor) -> Tensor:
         """What it says comes next after each of `ids` [n]: natural logarithms, [n, vocabulary] float32."""
@@ -77,13 +65,15 @@ def open_language_model(
     import torch
     import transformers
 
-    root = str(checkpoint.root)
+    root = str(checkpoint.bring())
     dtype: torch.dtype | str = torch.float32 if device == "cpu" else "auto"
     tokenizer = open_tokenizer(checkpoint)
-    with _silent(), _sentences(checkpoint, device):
+    with silent(), sentences(checkpoint, device):
         config = transformers.AutoConfig.from_pretrained(root, local_files_only=True, trust_remote_code=False)
         if checkpoint.packed_by:
             config, weights = as_float(config), weights or all_weights(checkpoint)
+        elif checkpoint.remote is not None:
+            weights = weights or all_weights(checkpoint)
         net = _loaded(checkpoint, config, dtype, weights)
         net = net.eval().requires_grad_(False).to(device)
     return LanguageModel(checkpoint.label, net, tokenizer, device)
@@ -93,14 +83,14 @@ def open_tokenizer(checkpoint: Checkpoint) -> Any:
     """The tokenizer of transformers. Raises EvaluateError where there is none, or where it cannot be loaded."""
     import transformers
 
-    with _silent(), _sentences(checkpoint, "cpu"):
+    with silent(), sentences(checkpoint, "cpu"):
         return transformers.AutoTokenizer.from_pretrained(
-            str(checkpoint.root), local_files_only=True, trust_remote_code=False
+            str(checkpoint.bring()), local_files_only=True, trust_remote_code=False
         )
 
 
 @contextmanager
-def _sentences(checkpoint: Checkpoint, device: str) -> Iterator[None]:
+def sentences(checkpoint: Checkpoint, device: str) -> Iterator[None]:
     """What transformers and torch raise, as errors of ours."""
     import torch
 
@@ -117,7 +107,7 @@ def _sentences(checkpoint: Checkpoint, device: str) -> Iterator[None]:
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
+def silent() -> Iterator[None]:
     """Keeps transformers from drawing bars and warning on the terminal, which is not the engine's to write on."""
     from transformers.utils import logging
 

@@ -57,7 +57,7 @@ def read_text(source: str) -> Text:
 
         return Text("Python's language reference", "\n\n".join(topics[key] for key in sorted(topics)))
     file = Path(source).expanduser()
-    content = _decoded(file)
+    content = decoded(file)
     if file.suffix == ".jsonl":
         content = "\n\n".join(_texts(file, content))
     if not content.strip():
@@ -65,10 +65,11 @@ def read_text(source: str) -> Text:
     return Text(file.name, content)
 
 
-def _decoded(file: Path) -> str:
+def decoded(file: Path, most: int = MOST_BYTES) -> str:
+    """What a file holds, at most `most` bytes of it. Raises SourceError where it cannot be read, or is not text in UTF-8."""
     try:
         with file.open("rb") as opened:
-            data = b"".join(_pieces(opened))
+            data = b"".join(_pieces(opened, most))
     except OSError as error:
         raise SourceError(
             f"{file} cannot be read: {error.strerror or error}",
@@ -76,15 +77,15 @@ def _decoded(file: Path) -> str:
             code="text",
         ) from None
     # A file longer than what was read may end within a character.
-    content = data.decode("utf-8", "ignore" if len(data) == MOST_BYTES else "replace")
+    content = data.decode("utf-8", "ignore" if len(data) == most else "replace")
     if "\0" in content or content.count("\N{REPLACEMENT CHARACTER}") > len(content) // 100:
         raise _unfit(f"{file} is not text in UTF-8")
     return content
 
 
-def _pieces(opened: BinaryIO) -> Iterator[bytes]:
-    """At most `MOST_BYTES`, a little at a time: to ask for all at once takes memory for all, however short the file."""
-    left = MOST_BYTES
+def _pieces(opened: BinaryIO, most: int) -> Iterator[bytes]:
+    """At most `most` bytes, a little at a time: to ask for all at once takes memory for all, however short the file."""
+    left = most
     while left and (piece := opened.read(min(left, _PIECE))):
         left -= len(piece)
         yield piece

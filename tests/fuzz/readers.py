@@ -44,7 +44,7 @@ from qtquant_app.engine.state_dict import read_state_dict
 from qtquant_app.engine.text import read_text
 from qtquant_app.engine.verify import result_plan
 from qtquant_app.formats.gguf.container import parse_gguf_header
-from tests.fuzz import samples
+from tests.fuzz import calibration, publishing, samples
 from tests.fuzz.hub_answers import answering
 from tests.fuzz.mutation import LONGEST
 
@@ -280,6 +280,9 @@ READERS = (
     Reader("config", _config, samples.configs, bulk=True),
     Reader("recipe", _recipe, samples.recipes, 2, _EXPRESSION, bulk=True),
     Reader("record", _record, samples.records, bulk=True),
+    Reader("card", publishing.card, publishing.records),
+    Reader("card_head", publishing.card_head, publishing.heads, 2),
+    Reader("upload", publishing.upload, publishing.uploads),
     Reader("journal", _journal, samples.journals, bulk=True),
     Reader("archive", _archive, samples.archives, 0.1),
     Reader("pickle", _pickle, samples.pickles),
@@ -290,6 +293,9 @@ READERS = (
     Reader("preset", _preset, samples.presets, 1, _EXPRESSION, bulk=True),
     Reader("speeds", _speeds, samples.speeds),
     Reader("text", _text, samples.texts),
+    Reader("chats", calibration.chats, calibration.chat_lines),
+    Reader("sound", calibration.sound, calibration.sounds, 0.3),
+    Reader("picture", calibration.picture, calibration.pictures, 0.3),
     Reader("job", _job, samples.jobs, 0.2, _EXPRESSION, bulk=True),
     Reader("hub", _hub, samples.hub_answers, 0.02, _EXPRESSION),
     Reader("gguf", _gguf, samples.ggufs, 2),

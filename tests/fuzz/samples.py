@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from qtquant_app.core.calibration import Calibration
 from qtquant_app.core.dtypes import nbytes
 from qtquant_app.core.job import JobError, JobOptions, JobResult, JobState, new_job
 from qtquant_app.core.plan import Plan, RunOptions
@@ -287,7 +288,8 @@ def jobs() -> Sequence[bytes]:
     plain = replace(new_job("/model", "model", RECIPE, options, 1.5), id="a1")
     failed = replace(plain, state=JobState.FAILED, started=2.5, ended=3.5, error=JobError("w", "h", "c"), log=("one",))
     done = replace(plain, state=JobState.DONE, result=JobResult(10, 4.5, True, 3, 2), order=-1.0, fraction=1.0)
-    running = replace(plain, state=JobState.RUNNING, recipe=Recipe())
+    looked = replace(options, calibration=Calibration("a.jsonl", 8, 64, chat=True, seed=1, sha256="ab"))
+    running = replace(plain, state=JobState.RUNNING, recipe=Recipe(), options=looked)
     return tuple(json.dumps(job.to_json()).encode() for job in (plain, failed, done, running))
 
 
