@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _KEEP = "keep"
 _TARGETS = ("target_size", "target_bpw", "target_memory", "target_quality")
 _MEMORY = ("context", "sequences", "kv_bits")
-_OTHERS = ("allow", "keep", "calibration", "check", "explain")
+_OTHERS = ("allow", "keep", "check", "explain")
 _CONTEXT = 8192
 _SCHEME = ("bits", "type", "strategy", "group_size", "symmetric", "method", "activations")
 

@@ -43,7 +43,7 @@ def inspect(options: Namespace) -> int:
 
 
 def preview(options: Namespace) -> int:
-    from qtquant_app.cli.opening import opened
+    from qtquant_app.cli.opening import opened, say_cost
     from qtquant_app.cli.progress import drive
     from qtquant_app.cli.recipe import scheme_for_layer
     from qtquant_app.core.view import View
@@ -51,6 +51,7 @@ def preview(options: Namespace) -> int:
     from qtquant_app.engine.preview import preview as make_preview
 
     checkpoint = opened(options)
+    say_cost(checkpoint, options.layer)
     found = drive(
         make_preview(
             checkpoint,
@@ -238,6 +239,7 @@ def _opened(options: Namespace) -> tuple[Checkpoint, Recipe]:
 
 
 def _plan(options: Namespace, checkpoint: Checkpoint, recipe: Recipe) -> Plan:
+    from qtquant_app.cli.calibration import calibration_of
     from qtquant_app.cli.progress import drive
     from qtquant_app.cli.units import parse_size
     from qtquant_app.engine.finite import check_finite
@@ -257,6 +259,7 @@ def _plan(options: Namespace, checkpoint: Checkpoint, recipe: Recipe) -> Plan:
         speeds=known_speeds(checkpoint, options.output if quantizing else _HERE, options.device),
         max_device_memory=parse_size(options.max_device_memory) if options.max_device_memory else None,
         non_finite=non_finite,
+        calibration=calibration_of(options),
     )
 
 

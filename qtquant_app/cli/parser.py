@@ -7,17 +7,28 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from qtquant_app import __version__
-from qtquant_app.cli import audit, budget, commands, evaluate, jobs, pattern, presets, runtime, statistics
+from qtquant_app.cli import (
+    audit,
+    budget,
+    calibration,
+    card,
+    commands,
+    evaluate,
+    jobs,
+    pattern,
+    presets,
+    runtime,
+    search,
+    statistics,
+    upload,
+)
 from qtquant_app.core.errors import UsageError
 from qtquant_app.core.recipe import POLICIES
 from qtquant_app.core.runtimes import RUNTIMES
 from qtquant_app.core.scheme import MAX_BITS, MIN_BITS
 from qtquant_app.core.view import View
 
-_MODEL = "a folder, a .safetensors/.bin/.pt file, a Hub id in the local cache, or `sample`"
-
-_TO_COME = frozenset({"upload"})
-"""Commands that a later version has; they must not be taken for a model to open."""
+_MODEL = "a folder, a .safetensors/.bin/.pt file, a Hub id (org/name[@revision]), or `sample`"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -29,8 +40,6 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     """The options, with the function to call as `run`. Raises UsageError; prints and exits for --help and --version."""
     parser, known = _parser()
     words = list(words)
-    if words and words[0] in _TO_COME:
-        raise UsageError(f"`qtquant {words[0]}` is not in this version", hint="see `qtquant --help`", code="usage")
     if not words or (words[0] not in known and words[0] not in ("-h", "--help", "--version")):
         # `qtquant MODEL` opens the window.
         words.insert(0, "gui")
@@ -46,6 +55,7 @@ def _parser() -> tuple[argparse.ArgumentParser, frozenset[str]]:
     _add_weighing(verbs)
     _add_scans(verbs)
     _add_work(verbs)
+    _add_hub(verbs)
     _add_lists(verbs)
     return parser, frozenset(verbs.choices)
 
@@ -151,6 +161,7 @@ def _add_work(verbs: Any) -> None:
     plan.add_argument("--probe", action="store_true", help="measure this machine first, for a second: a better time")
     plan.add_argument("--mend", action="store_true", help="change the recipe until these readers load it")
     budget.add_options(plan)
+    calibration.add_calibration_options(plan, source=False)
     _add_recipe(plan)
     quantize = _verb(verbs, "quantize", commands.quantize, "quantize, pack, verify and save")
     quantize.add_argument("model", metavar="MODEL", help=_MODEL)
@@ -161,6 +172,7 @@ def _add_work(verbs: Any) -> None:
     quantize.add_argument(
         "--queue", action="store_true", help="let it wait: `qtquant jobs --run` or the window runs it"
     )
+    calibration.add_calibration_options(quantize)
     _add_recipe(quantize)
     jobs.add_options(_verb(verbs, "jobs", jobs.jobs, "the queue and the history of runs"))
     verify = _verb(verbs, "verify", commands.verify, "reopen a result, check hashes, dequantize, compare")
@@ -168,8 +180,19 @@ def _add_work(verbs: Any) -> None:
     verify.add_argument("--base", metavar="MODEL", help="the original, to compare every weight with")
     runtime.add_options(verify)
     audit.add_options(_verb(verbs, "audit", audit.audit, "somebody else's quantized checkpoint beside its base"))
+    shown = _verb(verbs, "calibration", calibration.calibration, "the samples that methods calibrate with, before use")
+    calibration.add_options(shown)
     statistics.add_options(_verb(verbs, "statistics", statistics.statistics, "which columns matter, for --importance"))
     evaluate.add_options(_verb(verbs, "evaluate", evaluate.evaluate, "run a result beside its original on a text"))
+
+
+def _add_hub(verbs: Any) -> None:
+    search.add_search_options(_verb(verbs, "search", search.search, "models on the Hub, and what is quantized of one"))
+    search.add_hub_options(
+        _verb(verbs, "hub", search.hub, "a model on the Hub; who is signed in, what is in the cache")
+    )
+    card.add_options(_verb(verbs, "card", card.card, "the model card of a result, made from what was measured"))
+    upload.add_options(_verb(verbs, "upload", upload.upload, "publish a result on the Hub, where it is proven"))
 
 
 def _add_lists(verbs: Any) -> None:

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TextIO, TypeVar
 
 from qtquant_app.core.escaping import visible, visible_lines
-from qtquant_app.core.events import ChunkDone, Event, RunStarted, StageChanged, TextRead, Waiting, Warned
+from qtquant_app.core.events import Calibrated, ChunkDone, Event, RunStarted, StageChanged, TextRead, Waiting, Warned
 from qtquant_app.core.quantities import duration_text, rate_text
 from qtquant_app.core.trail import TRAIL, log_event
 
@@ -45,6 +45,11 @@ class Bar:
         elif isinstance(event, ChunkDone):
             self._done += event.bytes
             self._draw(event.tensor, rate_text)
+        elif isinstance(event, Calibrated):
+            if event.total != self._total:
+                self._start(event.total)
+            self._done = event.done
+            self._draw(event.text, None)
         elif isinstance(event, TextRead):
             if event.done < self._done or event.total != self._total:
                 self._start(event.total)

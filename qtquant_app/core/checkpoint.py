@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from qtquant_app.core.dtypes import QUANTIZABLE
+from qtquant_app.core.folding import Folding
 from qtquant_app.core.packed import Packed
+from qtquant_app.core.remote import Remote
 from qtquant_app.core.stacks import Part, Stack
 
 
@@ -111,6 +113,29 @@ class Checkpoint:
     """Identifies the weight files by name, size and header; changes when any of them does."""
     statistics: Statistics = field(default_factory=Statistics, compare=False)
     """Which columns matter, where a file that says it was given along."""
+    foldings: Mapping[str, Folding] = field(default_factory=dict, compare=False)
+    """Factors that have moved between its tensors, by name: whoever reads them finds them folded."""
+    remote: Remote | None = field(default=None, compare=False)
+    """Where the weight files are, if not in `root`: read them through this, and small files through `local`."""
+
+    @property
+    def source(self) -> str:
+        """What opens the same checkpoint again, today and later: the path, or the Hub id with its commit."""
+        return str(self.path) if self.remote is None else self.remote.name
+
+    def local(self, file: str) -> Path:
+        """A small file of the checkpoint, fetched where it is not here. Raises SourceError where that fails."""
+        return self.root / file if self.remote is None else self.remote.fetch(file)
+
+    def size_of(self, file: str) -> int:
+        """Bytes of a file of the checkpoint, wherever it is. Raises OSError where it cannot be looked at."""
+        return (self.root / file).stat().st_size if self.remote is None else self.remote.size(file)
+
+    def bring(self) -> Path:
+        """The root, with every carried file in it: for readers that want a folder. Raises SourceError where that fails."""
+        for file in self.carried_files if self.remote is not None else ():
+            self.local(file)
+        return self.root
 
     @cached_property
     def by_name(self) -> Mapping[str, TensorInfo]:

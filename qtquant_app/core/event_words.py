@@ -21,6 +21,8 @@ STAGES = {
     "write": "writing",
     "verify": "verifying the written files",
     "finish": "finishing",
+    "calibrate": "calibrating: the model reads the samples, block by block",
+    "upload": "publishing",
 }
 
 

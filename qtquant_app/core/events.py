@@ -9,7 +9,7 @@ from qtquant_app.core.plan import Plan
 from qtquant_app.core.report import TensorReport
 from qtquant_app.core.scan import TensorScan
 
-Stage = Literal["quantize", "write", "verify", "finish", "calibrate", "check"]
+Stage = Literal["quantize", "write", "verify", "finish", "calibrate", "check", "upload"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +110,15 @@ class TextRead:
     total: int
 
 
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """Calibration has moved on: `done` of `total` steps are through, which take about the same time each; `text` says at what."""
+
+    done: int
+    total: int
+    text: str
+
+
 Event = (
     Planned
     | RunStarted
@@ -124,4 +133,5 @@ Event = (
     | Waiting
     | Verified
     | TextRead
+    | Calibrated
 )

@@ -10,6 +10,7 @@ from enum import StrEnum
 from math import isfinite
 from typing import Any, Literal
 
+from qtquant_app.core.calibration import Calibration
 from qtquant_app.core.errors import QtQuantError, UsageError
 from qtquant_app.core.plan import Plan, RunOptions
 from qtquant_app.core.recipe import Recipe
@@ -64,6 +65,8 @@ class JobOptions:
     """The file that says which columns matter, if one was given."""
     more: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of RunOptions, by name; a version that does not know one leaves it out."""
+    calibration: Calibration | None = None
+    """The data that methods look at, where something else than the usual ones was asked for."""
 
     @property
     def run_options(self) -> RunOptions:
@@ -90,6 +93,7 @@ class JobOptions:
             plan.seed,
             plan.statistics,
             more,
+            plan.calibration,
         )
 
 
@@ -157,7 +161,7 @@ class JobRecord:
             "version": VERSION,
             **{name: getattr(self, name) for name in _PLAIN},
             "recipe": self.recipe.to_json(),
-            "options": {**asdict(self.options), "more": dict(self.options.more)},
+            "options": _options_json(self.options),
             "state": str(self.state),
             "result": None if self.result is None else asdict(self.result),
             "error": None if self.error is None else asdict(self.error),
@@ -220,6 +224,11 @@ def orders_after_move(queue: Sequence[JobRecord], id: str, place: int) -> dict[s
     return {job.id: float(at) for at, job in enumerate([*others[:place], moved, *others[place:]])}
 
 
+def _options_json(options: JobOptions) -> dict[str, Any]:
+    calibration = None if options.calibration is None else options.calibration.to_json()
+    return {**asdict(options), "more": dict(options.more), "calibration": calibration}
+
+
 def _read(data: object) -> JobRecord:
     if not isinstance(data, Mapping) or data["version"] != VERSION:
         raise ValueError("not a job, or one of another version")
@@ -248,6 +257,7 @@ def _read(data: object) -> JobRecord:
             seed=int(options["seed"]),
             statistics=_text(options.get("statistics", "")),
             more=kept,
+            calibration=_calibration(options.get("calibration")),
         ),
         state=JobState(data["state"]),
         order=_number(data["order"]),
@@ -259,6 +269,10 @@ def _read(data: object) -> JobRecord:
         error=None if error is None else JobError(*(_text(error[key]) for key in ("message", "hint", "code"))),
         log=clipped(_text(line) for line in data["log"]),
     )
+
+
+def _calibration(value: object) -> Calibration | None:
+    return None if value is None else Calibration.from_json(value)
 
 
 def _ceiling(value: object) -> int | None:

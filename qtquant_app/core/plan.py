@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, Literal, NamedTuple, get_args
 
+from qtquant_app.core.calibration import Calibration
 from qtquant_app.core.json_fields import Fields
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scheme import Scheme
@@ -116,6 +117,8 @@ class Plan:
     statistics: str = ""
     """The file that says which columns matter; empty where all count alike."""
     statistics_sha256: str = ""
+    calibration: Calibration | None = None
+    """The samples that methods look at; None where no tensor's method does."""
 
     @property
     def format(self) -> str:
@@ -156,6 +159,8 @@ class Plan:
         }
         if self.statistics_sha256:
             deciding["statistics"] = self.statistics_sha256
+        if self.calibration is not None:
+            deciding["calibration"] = self.calibration.to_json()
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
@@ -192,6 +197,7 @@ class Plan:
             "seed": self.seed,
             "max_device_memory": self.max_device_memory,
             **({"statistics": self.statistics, "statistics_sha256": self.statistics_sha256} if self.statistics else {}),
+            **({} if self.calibration is None else {"calibration": self.calibration.to_json()}),
         }
 
     @classmethod
@@ -222,7 +228,13 @@ class Plan:
             max_device_memory=read.optional_count("max_device_memory"),
             statistics=read.text_or("statistics"),
             statistics_sha256=read.text_or("statistics_sha256"),
+            calibration=_calibration_from(data),
         )
+
+
+def _calibration_from(data: object) -> Calibration | None:
+    found = data.get("calibration") if isinstance(data, Mapping) else None
+    return None if found is None else Calibration.from_json(found)
 
 
 def tensor_json(tensor: TensorPlan) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from qtquant_app.core.escaping import shortened, visible
 from qtquant_app.core.events import (
+    Calibrated,
     ChunkDone,
     Event,
     RunStarted,
@@ -46,7 +47,7 @@ class Trail:
 
     def add(self, event: Event) -> None:
         """Notes an event of a run, a scan, a preview."""
-        if isinstance(event, (ChunkDone, TextRead)):
+        if isinstance(event, (ChunkDone, TextRead, Calibrated)):
             self._last, self._count = (time.time(), event), self._count + 1
         elif isinstance(event, _PER_TENSOR):  # put into words when they are asked for
             self._steps.append((time.time(), event))

@@ -13,7 +13,7 @@ from typing import Any
 
 from qtquant_app.core.errors import QtQuantError
 from qtquant_app.core.event_words import Teller
-from qtquant_app.core.events import ChunkDone, Event, Planned, RunStarted
+from qtquant_app.core.events import Calibrated, ChunkDone, Event, Planned, RunStarted
 from qtquant_app.core.job import MOST_LINES, JobError, JobRecord, JobResult, JobState, new_job
 from qtquant_app.core.report import RunReport
 from qtquant_app.engine.job_store import JobStore
@@ -43,6 +43,7 @@ def carry_out(record: JobRecord) -> Generator[Event, None, RunReport]:
         seed=wanted.seed,
         verify=wanted.verify,
         non_finite=found,
+        calibration=wanted.calibration,
     )
     yield Planned(plan)
     return (yield from run(plan, wanted.run_options))
@@ -96,6 +97,8 @@ class _Notes:
     def take(self, event: Event) -> None:
         if isinstance(event, ChunkDone):
             self._done += event.bytes
+        elif isinstance(event, Calibrated):
+            self._total, self._done = event.total, event.done
         elif isinstance(event, RunStarted):
             self._total, self._done = event.bytes_total, 0
         line = self._teller.line(event)

@@ -31,6 +31,9 @@ PARTIAL = ".partial"
 REPLACED = "replaced"
 """What stood at OUT before, inside OUT.partial for the moment in which the one becomes the other."""
 
+SOLVED = "solved"
+"""What calibration found, inside OUT.partial, for a run to go on with."""
+
 _COPY_BLOCK = 1 << 20
 
 
@@ -88,7 +91,7 @@ def settle(output: Path) -> None:
 
 def leftovers(folder: Path) -> tuple[str, ...]:
     """What a run that was stopped right after its result was in place did not come to remove from it."""
-    return tuple(name for name in (JOURNAL, REPLACED) if (folder / name).exists())
+    return tuple(name for name in (JOURNAL, REPLACED, SOLVED) if (folder / name).exists())
 
 
 class OutputFolder:

@@ -10,12 +10,14 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from qtquant_app.core.calibration import Calibration
 from qtquant_app.core.checkpoint import Checkpoint, Kind, TensorInfo
 from qtquant_app.core.coverage import coverage_warnings
 from qtquant_app.core.errors import PlanError, RuleError
 from qtquant_app.core.plan import OutFile, Plan, RulePlan, TensorPlan
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scheme import Scheme
+from qtquant_app.engine.calibrate.needed import calibration_of
 from qtquant_app.engine.containers import container_of
 from qtquant_app.engine.cost import Verify, estimate
 from qtquant_app.engine.device import default_threads, resolve
@@ -42,12 +44,14 @@ def make_plan(
     speeds: Speeds | None = None,
     max_device_memory: int | None = None,
     non_finite: NonFiniteCounts | None = None,
+    calibration: Calibration | None = None,
 ) -> Plan:
     """What a run would do, exactly. `output`, where given, is checked for free disk space.
 
     `peak_ram_bytes` and `seconds_estimate` are for a run that this process carries out next and verifies as `verify` says, the
     latter at `speeds` (see `engine.probe`), or else at those of a usual machine. All else depends on none of these.
-    `non_finite` is what `engine.finite.check_finite` found, for a recipe that keeps such tensors as they are.
+    `non_finite` is what `engine.finite.check_finite` found, for a recipe that keeps such tensors as they are. `calibration` says
+    which samples methods look at that need some: the usual ones where it is not given.
 
     Raises PlanError where the recipe cannot be carried out, UsageError where it names what does not exist.
     """
@@ -65,7 +69,7 @@ def make_plan(
     if not format.may_keep_all:
         _check_any(tensors, checkpoint)
     texts = container.texts(checkpoint, format, tensors, files)
-    copied = {name: (checkpoint.root / name).stat().st_size for name in container.carried(checkpoint)}
+    copied = {name: checkpoint.size_of(name) for name in container.carried(checkpoint)}
     output_bytes = sum(file.nbytes for file in files) + sum(len(text.encode()) for text in texts.values())
     disk = output_bytes + sum(copied.values())
     if output is not None:
@@ -76,12 +80,13 @@ def make_plan(
         *source_warnings(checkpoint, tensors),
         *unlooked(recipe, non_finite),
     )
+    samples = calibration_of(checkpoint, tensors, calibration, seed)
     cost = estimate(  # last: it looks at this process
         decisions, files, format, resolved, max_memory, verify=verify, max_device_memory=max_device_memory
     )
     seconds = seconds_of(decisions, files, sum(copied.values()), default_threads(), verify, speeds)
     return Plan(
-        source=str(checkpoint.path),
+        source=checkpoint.source,
         label=checkpoint.label,
         fingerprint=checkpoint.fingerprint,
         architecture=checkpoint.architecture,
@@ -104,6 +109,7 @@ def make_plan(
         max_device_memory=max_device_memory,
         statistics=checkpoint.statistics.path,
         statistics_sha256=checkpoint.statistics.sha256,
+        calibration=samples,
     )
 
 

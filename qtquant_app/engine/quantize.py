@@ -7,11 +7,12 @@ Cancel it with `close()`; pause it by not asking for the next event. Whatever st
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from time import monotonic
 
+from qtquant_app.core.calibration import CalibrationReport
 from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
 from qtquant_app.core.coverage import linear_coverage
 from qtquant_app.core.errors import QtQuantError, SourceError, WriteError
@@ -26,6 +27,7 @@ from qtquant_app.core.events import (
     TensorKept,
     Warned,
 )
+from qtquant_app.core.folding import Folding
 from qtquant_app.core.plan import OutFile, Plan, RunOptions, TensorPlan
 from qtquant_app.core.quantities import plural
 from qtquant_app.core.recipe import NonFinitePolicy
@@ -43,7 +45,7 @@ from qtquant_app.engine.layout import Decision, by_source
 from qtquant_app.engine.memory import device_peak_bytes, give_back, peak_bytes, watch_device
 from qtquant_app.engine.output import RECORD, OutputFolder
 from qtquant_app.engine.pipeline import ordered
-from qtquant_app.engine.record import record_bytes
+from qtquant_app.engine.record import Found, record_bytes
 from qtquant_app.engine.room import Room
 from qtquant_app.engine.shared_range import Range, shared_range
 from qtquant_app.engine.source import open_checkpoint
@@ -86,6 +88,7 @@ def _run(plan: Plan, options: RunOptions) -> Generator[Event, None, RunReport]:
             ceiling = plan.max_device_memory
             with open_tools(checkpoint, find(plan.format), plan.device, cut=cut, max_device_memory=ceiling) as tools:
                 yield from claim.warnings
+                tools = yield from _calibrated(state, tools, out)
                 yield from _quantize(state, out, tools, committer, options)
                 give_back()
                 yield StageChanged("write" if options.verify == "none" else "verify")
@@ -117,6 +120,8 @@ class _State:
     errors: dict[str, ErrorSums] = field(default_factory=dict)
     sha256: dict[str, str] = field(default_factory=dict)
     shortages: Shortages = field(default_factory=Shortages)
+    calibration: CalibrationReport | None = None
+    foldings: Mapping[str, Folding] = field(default_factory=dict)
 
     @property
     def done(self) -> Mapping[str, ErrorSums | None]:
@@ -150,6 +155,18 @@ def _quantize(
     yield StageChanged("quantize")
     yield from _allocate(state, out)
     yield from _tensors(state, out, tools, committer)
+
+
+def _calibrated(state: _State, tools: Tools, out: OutputFolder) -> Generator[Event, None, Tools]:
+    """`tools` with what calibration found, where the plan needs it; they read the checkpoint folded then."""
+    if state.plan.calibration is None:
+        return tools
+    from qtquant_app.engine.calibrate.run import calibrated
+
+    found = yield from calibrated(state.plan, state.checkpoint, tools, out)
+    state.calibration, state.foldings = found.report, found.solutions.foldings
+    give_back()
+    return replace(tools, solutions=found.solutions)
 
 
 def _restore(state: _State) -> None:
@@ -315,13 +332,14 @@ def _finish(state: _State, claim: Claim, options: RunOptions) -> Generator[Event
     out = claim.out
     room = Room(out.output.parent)
     for name, size in state.plan.copied.items():
-        yield from room.needed(partial(out.copy, state.checkpoint.root / name, name))
+        yield from room.needed(partial(out.copy, state.checkpoint.local(name), name))
         state.sha256[name] = sha256_of(out.partial / name)
         yield FileTransferred(name, size)
     for name, text in state.plan.texts.items():
         yield from room.needed(partial(out.write_whole, name, text.encode()))
         state.sha256[name] = sha256_of(out.partial / name)
-    record = record_bytes(state.plan, _tensor_reports(state), state.sha256, options.verify)
+    found = None if state.calibration is None else Found(state.calibration, state.foldings)
+    record = record_bytes(state.plan, _tensor_reports(state), state.sha256, options.verify, found)
     yield from room.needed(partial(out.write_whole, RECORD, record))
     yield from claim.publish()
 

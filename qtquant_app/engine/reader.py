@@ -14,6 +14,7 @@ from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
 from qtquant_app.core.errors import SourceError
 from qtquant_app.core.matrix import Matrix
 from qtquant_app.core.packed import Packed
+from qtquant_app.core.remote import Remote
 from qtquant_app.core.stacks import Part
 from qtquant_app.engine import filesystem
 from qtquant_app.engine.packed.arithmetic import rounded_into
@@ -32,12 +33,14 @@ TILE = 1 << 16
 
 
 class RangeReader:
-    """Reads byte ranges of the files under `root`. Each thread has its own handles, so threads never share a position."""
+    """Reads byte ranges of the files under `root`, or of those that `remote` has. Each thread has its own handles, so threads never
+    share a position."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, remote: Remote | None = None) -> None:
         self._root = root
+        self._remote = remote
         self._local = threading.local()
-        self._open: list[io.FileIO] = []
+        self._open: list[io.RawIOBase] = []
         self._lock = threading.Lock()
         self._holding = threading.Lock()
         self._held: dict[tuple[str, int, int], NDArray[np.uint8]] = {}
@@ -87,6 +90,8 @@ class RangeReader:
         start, taken = first * width, (last - first) * width
         if taken == row:
             return self.read(file, offset, rows * row, slot).reshape(rows, row)
+        if self._remote is not None:  # at once, and not row by row
+            self._remote.prefetch(file, [(offset, offset + rows * row)])
         found = self._buffer(slot, rows * taken)[: rows * taken].reshape(rows, taken)
         for at in range(rows):
             self._fill(found[at], file, offset + at * row + start, taken)
@@ -107,12 +112,14 @@ class RangeReader:
             ) from None
         return buffer[:nbytes]
 
-    def _handle(self, file: str) -> io.FileIO:
-        handles: dict[str, io.FileIO] | None = getattr(self._local, "handles", None)
+    def _handle(self, file: str) -> io.RawIOBase:
+        handles: dict[str, io.RawIOBase] | None = getattr(self._local, "handles", None)
         if handles is None:
             handles = self._local.handles = {}
         if file not in handles:
-            handles[file] = filesystem.open_for_reading(self._root / file)
+            handles[file] = (
+                filesystem.open_for_reading(self._root / file) if self._remote is None else self._remote.open(file)
+            )
             with self._lock:
                 self._open.append(handles[file])
         return handles[file]
@@ -131,7 +138,7 @@ class TensorReader(RangeReader):
     """Reads rows of a checkpoint's tensors."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        super().__init__(checkpoint.root)
+        super().__init__(checkpoint.root, checkpoint.remote)
         self.checkpoint = checkpoint
 
     def rows(self, tensor: TensorInfo, start: int, stop: int) -> NDArray[Any]:
@@ -146,10 +153,19 @@ class TensorReader(RangeReader):
         return data.view(raw_dtype(tensor.dtype)).reshape(stop - start, *tensor.shape[1:])
 
     def bytes_of(self, tensor: TensorInfo, start: int, stop: int) -> NDArray[np.uint8]:
-        """Bytes `start` to `stop` of a tensor, decoded where the checkpoint has it quantized.
+        """Bytes `start` to `stop` of a tensor, decoded where the checkpoint has it quantized, and folded where it has it folded.
 
         The array is this thread's buffer, as with `rows`.
         """
+        found = self._unfolded(tensor, start, stop)
+        folding = self.checkpoint.foldings.get(tensor.name)
+        if folding is None or start == stop:
+            return found
+        from qtquant_app.engine.folded import folded
+
+        return folded(found, tensor, folding, start)
+
+    def _unfolded(self, tensor: TensorInfo, start: int, stop: int) -> NDArray[np.uint8]:
         if tensor.packed is None or start == stop:
             if tensor.part is not None and not tensor.part.in_one_piece:
                 return self._gathered(tensor.part, tensor.offset + start, tensor.offset + stop)

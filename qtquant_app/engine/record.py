@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
 from qtquant_app import __version__
+from qtquant_app.core.calibration import DEFAULT, Calibration, CalibrationReport
 from qtquant_app.core.errors import VerifyError
+from qtquant_app.core.folding import Folding
 from qtquant_app.core.json_reader import outlined
 from qtquant_app.core.plan import OutFile, Plan, file_outline_json, out_tensor_json, tensor_json
 from qtquant_app.core.report import TensorReport
 from qtquant_app.engine.foreign_files import read_bounded
+from qtquant_app.engine.hub.names import is_pinned
 from qtquant_app.engine.output import PARTIAL, RECORD, REPLACED, partial_of
 
 _PACKAGES = ("numpy", "numba", "torch")
@@ -36,15 +39,35 @@ class _Described(list[Any]):
         return map(self._describe, self._items)
 
 
-def record_bytes(plan: Plan, tensors: Sequence[TensorReport], sha256: Mapping[str, str], verified: str) -> bytearray:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What calibration found, as far as a result keeps it."""
+
+    report: CalibrationReport
+    foldings: Mapping[str, Folding]
+
+    def to_json(self) -> dict[str, Any]:
+        folded = {name: folding.to_json() for name, folding in sorted(self.foldings.items())}
+        return {"calibration": self.report.to_json(), **({"foldings": folded} if folded else {})}
+
+
+def record_bytes(
+    plan: Plan,
+    tensors: Sequence[TensorReport],
+    sha256: Mapping[str, str],
+    verified: str,
+    calibrated: Found | None = None,
+) -> bytearray:
     """The record as JSON in UTF-8. Paths of this machine are left out: the record travels with the model."""
     described = plan.outline_json() | {
         "tensors": _Described(plan.tensors, tensor_json),
         "files": _Described(plan.files, _file_json),
     }
-    described["source"] = described["label"] = Path(plan.source).name
+    described["source"] = described["label"] = _public(plan.source)
     if plan.statistics:
         described["statistics"] = Path(plan.statistics).name
+    if plan.calibration is not None:
+        described["calibration"] = _public_calibration(plan.calibration)
     for key in ("texts", "max_memory", "max_device_memory", "peak_ram_bytes", "peak_device_bytes", "seconds_estimate"):
         described.pop(key)
     record: dict[str, Any] = {
@@ -58,12 +81,23 @@ def record_bytes(plan: Plan, tensors: Sequence[TensorReport], sha256: Mapping[st
         "tensors": _Described(tensors, _report_json),
         "sha256": dict(sorted(sha256.items())),
         "plan": described,
+        **({} if calibrated is None else calibrated.to_json()),
     }
     written = bytearray()
     for part in json.JSONEncoder(indent=1, ensure_ascii=False).iterencode(record):
         written += part.encode()
     written += b"\n"
     return written
+
+
+def _public(source: str) -> str:
+    """What a source is called elsewhere: a model on the Hub by its id and commit, a path by its last part."""
+    return source if is_pinned(source) else Path(source).name
+
+
+def _public_calibration(calibration: Calibration) -> dict[str, Any]:
+    here = calibration.source != DEFAULT and ":" not in calibration.source
+    return (replace(calibration, source=Path(calibration.source).name) if here else calibration).to_json()
 
 
 def _report_json(tensor: TensorReport) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def _quantize_rows(
         nbytes = raw.nbytes
 
         def quantized(rows: Raw) -> QuantizedChunk:
-            return tools.quantized(rows, tensor, scheme, fixed)
+            return tools.quantized_rows(rows, tensor, scheme, fixed, start, stop)
 
         chunk, mended = on_finite(raw, tensor.dtype, policy, quantized)
         refuse_infinite(tools.backend, chunk, tensor.dtype, scheme, tensor.shape[1])

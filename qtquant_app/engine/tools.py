@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
 from qtquant_app.core.events import Warned
@@ -17,6 +18,9 @@ from qtquant_app.engine.reader import TensorReader
 from qtquant_app.engine.sparing import SparingBackend
 from qtquant_app.formats import Format
 from qtquant_app.quant.chunk import Backend, Fixed, QuantizedChunk, Raw
+
+if TYPE_CHECKING:
+    from qtquant_app.engine.calibrate.solutions import Solutions
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,8 @@ class Tools:
     pool: Executor
     window: int
     cut: Cut
+    solutions: Solutions | None = None
+    """What calibration found, where it is done."""
 
     def quantized(self, raw: Raw, tensor: TensorInfo, scheme: Scheme, fixed: Fixed | None = None) -> QuantizedChunk:
         """Rows of `tensor` under `scheme`, as a run writes them; columns weigh as the checkpoint's statistics say, if it has any.
@@ -38,6 +44,15 @@ class Tools:
         """
         importance = self.reader.checkpoint.statistics.columns.get(tensor.name)
         return self.backend.quantize(raw, tensor.dtype, scheme, self.format.align, fixed, importance)
+
+    def quantized_rows(
+        self, raw: Raw, tensor: TensorInfo, scheme: Scheme, fixed: Fixed | None, start: int, stop: int
+    ) -> QuantizedChunk:
+        """As `quantized`, for the rows from `start` to `stop`: with the codes that calibration found, where it found some."""
+        if self.solutions is None or tensor.name not in self.solutions:
+            return self.quantized(raw, tensor, scheme, fixed)
+        chunk = self.solutions.rows(tensor, start, stop)
+        return replace(chunk, errors=self.backend.compare(raw, tensor.dtype, chunk, scheme))
 
     def warnings(self) -> Sequence[Warned]:
         """What the device had no memory for since the last call."""

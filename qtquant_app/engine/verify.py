@@ -14,6 +14,7 @@ import numpy as np
 from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
 from qtquant_app.core.errors import QtQuantError, SourceError, VerifyError
 from qtquant_app.core.events import ChunkDone, Event, RunStarted, StageChanged, Verified, Warned
+from qtquant_app.core.folding import Folding
 from qtquant_app.core.json_fields import Fields
 from qtquant_app.core.json_text import shown
 from qtquant_app.core.plan import OutFile, Plan, TensorPlan
@@ -23,6 +24,7 @@ from qtquant_app.engine import placed
 from qtquant_app.engine.commit import sha256_of
 from qtquant_app.engine.containers import container_of
 from qtquant_app.engine.experts.splitting import as_planned
+from qtquant_app.engine.folded import with_foldings
 from qtquant_app.engine.foreign_files import portable, stays_inside
 from qtquant_app.engine.layout import by_source
 from qtquant_app.engine.output import RECORD, leftovers
@@ -247,7 +249,7 @@ def verify(folder: str | Path, base: str | Path | None = None) -> Generator[Even
     root = Path(folder)
     record = read_record(root)
     plan = _recorded_plan(record, root)
-    checkpoint = base_of(plan, base) if base is not None else None
+    checkpoint = with_foldings(base_of(plan, base), _foldings(record, root)) if base is not None else None
     read = sum(file.nbytes for file in plan.files)
     yield RunStarted(len(plan.tensors), read + (plan.source_bytes if checkpoint else 0))
     yield StageChanged("verify")
@@ -270,6 +272,15 @@ def verify(folder: str | Path, base: str | Path | None = None) -> Generator[Even
                 reports.append(item.report)
             yield item
     return VerifyReport(len(plan.files), sum(len(f.tensors) for f in plan.files), tuple(found), tuple(reports))
+
+
+def _foldings(record: Mapping[str, Any], root: Path) -> dict[str, Folding]:
+    """What calibration has folded, by tensor."""
+    found = record.get("foldings", {})
+    try:
+        return {str(name): Folding.from_json(item) for name, item in found.items()}
+    except (ValueError, AttributeError) as error:
+        raise VerifyError(f"{root / RECORD} holds a damaged folding: {error}", code="record") from None
 
 
 def result_plan(folder: Path) -> Plan:

@@ -6,7 +6,16 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from qtquant_app.core.events import ChunkDone, Event, RunStarted, StageChanged, TensorDone, TensorKept, Verified
+from qtquant_app.core.events import (
+    Calibrated,
+    ChunkDone,
+    Event,
+    RunStarted,
+    StageChanged,
+    TensorDone,
+    TensorKept,
+    Verified,
+)
 
 WINDOW_SECONDS = 8.0
 
@@ -22,6 +31,8 @@ class Progress:
     tensors_total: int = 0
     verified: int = 0
     elapsed: float = 0.0
+    text: str = ""
+    """What is worked on, where that is told; what is done is then counted in steps, not in bytes."""
     rate: float | None = None
     seconds_left: float | None = None
 
@@ -35,7 +46,7 @@ class ProgressMeter:
     """Adds up the events of one run. Times are seconds of a monotonic clock; paused time does not count."""
 
     def __init__(self, now: float) -> None:
-        self._stage = ""
+        self._stage = self._text = ""
         self._done = self._total = 0
         self._tensors = self._tensors_total = self._verified = 0
         self._started = now
@@ -45,6 +56,8 @@ class ProgressMeter:
     def add(self, events: Iterable[Event], now: float) -> Progress:
         """Counts `events`, which arrived by `now`."""
         for event in events:
+            if isinstance(event, (Calibrated, RunStarted)):
+                self._turn_to(event, now)
             self._count(event)
         return self.at(now)
 
@@ -62,6 +75,7 @@ class ProgressMeter:
             tensors_total=self._tensors_total,
             verified=self._verified,
             elapsed=elapsed,
+            text=self._text,
             rate=rate,
             seconds_left=left / rate if rate and self._total else None,
         )
@@ -74,8 +88,18 @@ class ProgressMeter:
             self._started += now - self._paused_at
             self._paused_at = None
 
+    def _turn_to(self, event: Calibrated | RunStarted, now: float) -> None:
+        """Steps are counted, or bytes: where the one follows the other, rates begin anew."""
+        text = event.text if isinstance(event, Calibrated) else ""
+        if bool(text) != bool(self._text):
+            self._done = 0
+            self._samples = deque([(now - self._started, 0)])
+        self._text = text
+
     def _count(self, event: Event) -> None:
         match event:
+            case Calibrated():
+                self._done, self._total = event.done, event.total
             case ChunkDone():
                 self._done += event.bytes
             case TensorDone() | TensorKept():

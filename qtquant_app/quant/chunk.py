@@ -150,7 +150,8 @@ class Backend(Protocol):
     ) -> QuantizedChunk:
         """Quantizes raw [rows, cols]; a row's bytes are padded with zeros to a multiple of `align`; blocks never are.
 
-        Under a layout, squared errors weigh as much as the `importance` [cols] of their column, where one is given.
+        Squared errors weigh as much as the `importance` [cols] of their column, where one is given, under a layout and wherever the
+        range of an integer scheme is searched for; where no column of a group has any, they weigh alike.
 
         Where a scheme `needs_extremes`, what comes of them is `fixed`, or comes from this chunk where that is None. Under square
         blocks a chunk begins where a block does.

@@ -1,60 +1,21 @@
-"""The methods that find scales. A method is a class with a name: subclassing Method registers it.
+"""The methods that find codes, by name: "mse", or a folding and then a rounding as "awq+gptq".
 
-A data-free method is a grid of factors: each group's range is shrunk or stretched by every factor, and the one that
-gives the smallest squared error is kept, the first of equals.
+A method is a class with a name: subclassing Method registers it.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from functools import cache
 
 from qtquant_app.core.errors import UsageError
-from qtquant_app.core.scheme import Scheme, Strategy
+from qtquant_app.core.json_text import shown
+from qtquant_app.core.scheme import Scheme
+from qtquant_app.quant.method import REGISTRY, Method, composed
 
-_REGISTRY: dict[str, type[Method]] = {}
+__all__ = ["Method", "check", "find", "registry"]
 
-
-class Method:
-    """How the scale of a group is chosen. Subclasses set every attribute; two may not share a name."""
-
-    name: ClassVar[str]
-    title: ClassVar[str]
-    description: ClassVar[str]
-    """One sentence for a menu."""
-    formula: ClassVar[str]
-    """The rule itself, and where it comes from."""
-    needs_calibration: ClassVar[bool] = False
-    strategies: ClassVar[tuple[Strategy, ...]] = ("tensor", "channel", "group", "block")
-    layouts: ClassVar[bool] = False
-    """Whether it finds the codes of block layouts."""
-    factors: ClassVar[tuple[float, ...]]
-    """Factors tried on each group's range, in order."""
-
-    def __init_subclass__(cls) -> None:
-        if cls.name in _REGISTRY:
-            raise TypeError(f"two methods are named {cls.name!r}")
-        _REGISTRY[cls.name] = cls
-
-    @classmethod
-    def refuses(cls, scheme: Scheme) -> str:
-        """Why it does not work for `scheme`, as the end of a sentence; empty where it does."""
-        if scheme.layout is not None and not cls.layouts:
-            return f"for the blocks of {scheme.layout}"
-        return "" if scheme.strategy in cls.strategies else f"per {scheme.strategy}"
-
-    @classmethod
-    def to_json(cls) -> dict[str, Any]:
-        """The row of `qtquant methods`."""
-        return {
-            "name": cls.name,
-            "title": cls.title,
-            "description": cls.description,
-            "formula": cls.formula,
-            "needs_calibration": cls.needs_calibration,
-            "strategies": list(cls.strategies),
-            "available": True,
-            "reason": "",
-        }
+_LONGEST = 40
+"""Characters of a name; the longest there is has 18."""
 
 
 class RoundToNearest(Method):
@@ -78,29 +39,141 @@ class ClipSearch(Method):
     factors = tuple((108 - 2 * step) / 100 for step in range(40))
 
 
+class HalfQuadratic(Method):
+    name = "hqq"
+    title = "HQQ (half-quadratic)"
+    description = "Fits scale and zero point of each group so that most weights come out near and a few may be far off."
+    formula = (
+        "argmin over s, z of sum |w - w'|^(3/4); by turns e = sign(x) max(|x| - |x|^(-1/4) / beta, 0) of each error x and the s, z "
+        "that fit w - e best, while the sum falls (Badri and Shaji 2023, HQQ)"
+    )
+    strategies = ("channel", "group")
+    floats = False
+    factors = RoundToNearest.factors
+    shrinks = tuple(1.05**-step for step in range(12))
+
+
+class Gptq(Method):
+    name = "gptq"
+    title = "GPTQ (error compensation)"
+    description = (
+        "Rounds column by column, and has the columns still to come make up for each column's error on the samples."
+    )
+    formula = (
+        "w_j -= (w_q - w'_q) H^-1_qj / H^-1_qq over the columns j after q, H the mean of x x^T over the samples; ranges by mse "
+        "weighted by diag H (Frantar 2023, GPTQ)"
+    )
+    needs_calibration = True
+    strategies = ("channel", "group")
+    floats = False
+    start = "mse"
+    factors = ClipSearch.factors
+
+
+class Awq(Method):
+    name = "awq"
+    title = "AWQ (activation-aware scaling)"
+    description = "Enlarges the columns that matter on the samples, and folds the factors into the layer before."
+    formula = "W diag(c) and x / c, c = mean|x|^a with the a of least output error; the norm before takes 1 / c (Lin 2024, AWQ)"
+    stage = "folding"
+    needs_calibration = True
+    strategies = ("channel", "group")
+    floats = False
+    start = "mse"
+    factors = ClipSearch.factors
+
+
+class SmoothQuant(Method):
+    name = "smoothquant"
+    title = "SmoothQuant (for 8-bit activations)"
+    description = "Moves the large values of the activations into the weights, so that both fit 8 bits."
+    formula = (
+        "c_j = max|x_j|^a / max|w_j|^(1 - a), W diag(c), x / c; the norm before takes 1 / c (Xiao 2023, SmoothQuant)"
+    )
+    stage = "folding"
+    needs_calibration = True
+    start = "rtn"
+    factors = RoundToNearest.factors
+
+    @classmethod
+    def refuses(cls, scheme: Scheme) -> str:
+        if scheme.layout is None and scheme.activations == "none":
+            return "where activations are not quantized"
+        return super().refuses(scheme)
+
+    @classmethod
+    def advice(cls, scheme: Scheme) -> str:
+        return "--activations int8 or fp8" if scheme.layout is None else ""
+
+
+class Learned(Method):
+    name = "learned"
+    title = "Learned rounding"
+    description = (
+        "Learns which way to round and where to clip, block by block, so that each block's output stays what it was."
+    )
+    formula = (
+        "argmin over v in [-1/2, 1/2] and the range of ||f(x; W) - f(x; W'(v))||^2 for each block f, u = round(w/s + z + v), "
+        "by the signs of the gradients (Cheng 2024, SignRound)"
+    )
+    needs_calibration = True
+    strategies = ("channel", "group")
+    floats = False
+    start = "mse"
+    factors = ClipSearch.factors
+
+
+_AFTER = {"awq": "mse", "smoothquant": "rtn"}
+"""The rounding that follows a folding which is named alone."""
+
+
 def registry() -> dict[str, type[Method]]:
-    """Every method by name, in the order they were registered."""
-    return dict(_REGISTRY)
+    """Every single method by name, in the order they were registered."""
+    return dict(REGISTRY)
+
+
+@cache
+def _composed(folding: str, rounding: str) -> type[Method]:
+    return composed(REGISTRY[folding], REGISTRY[rounding])
 
 
 def find(name: str) -> type[Method]:
-    """The method of that name. Raises UsageError where there is none."""
-    if name not in _REGISTRY:
+    """The method of that name, or "FOLDING+ROUNDING" as one. Raises UsageError where there is none."""
+    names = name.split("+") if len(name) <= _LONGEST else [name]
+    for one in names:
+        if one not in REGISTRY:
+            raise UsageError(
+                f"method {shown(one)} is not one of {', '.join(REGISTRY)}", hint="see `qtquant methods`", code="method"
+            )
+    if len(names) == 1:
+        return REGISTRY[name]
+    if [REGISTRY[one].stage for one in names] != ["folding", "rounding"]:
+        foldings = [one for one, method in REGISTRY.items() if method.stage == "folding"]
         raise UsageError(
-            f"method {name!r} is not one of {', '.join(_REGISTRY)}", hint="see `qtquant methods`", code="method"
+            f"method {shown(name)} is not a folding and then a rounding",
+            hint=f"write one of {', '.join(foldings)} first, then + and one that rounds, as in awq+gptq",
+            code="method",
         )
-    return _REGISTRY[name]
+    return _composed(*names)
+
+
+def steps(name: str) -> tuple[str, str]:
+    """(folding, rounding) that a method goes through; the folding is empty where there is none. Raises as `find`."""
+    names = [part.name for part in find(name).parts]
+    if len(names) == 2:
+        return names[0], names[1]
+    return (name, _AFTER[name]) if find(name).stage == "folding" else ("", name)
 
 
 def check(scheme: Scheme) -> type[Method]:
-    """The scheme's method. Raises UsageError where it does not exist or does not work with the scheme's strategy."""
+    """The scheme's method. Raises UsageError where it does not exist or does not work with the scheme."""
     method = find(scheme.method)
     refusal = method.refuses(scheme)
     if refusal:
-        strategies = "" if scheme.layout is not None else f"--strategy {' or '.join(method.strategies)}, or "
+        advice = method.advice(scheme)
         raise UsageError(
             f"method {method.name!r} does not work {refusal}",
-            hint=f"use {strategies}--method rtn",
+            hint=f"use {advice}, or --method rtn" if advice else "use --method rtn",
             code="method",
         )
     return method

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from qtquant_app.quant.affine import _BITS
+from qtquant_app.quant.affine import parameters as affine_parameters
 from qtquant_app.quant.search import lane_sum
 
 
@@ -26,21 +27,34 @@ def parameters(lo: Tensor, hi: Tensor, factor: float, bits: int, dtype: torch.dt
     return torch.where(alike, torch.ones_like(scale), scale), (torch.where(alike, lo, low) + 0.0).to(dtype)
 
 
+def whole_parameters(parts: Tensor, bits: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """(scale, offset) in `dtype` of the ranges of float32 parts [..., n]; the offset is a whole number of steps, so that zero has a
+    code: `affine.parameters`, as offsets."""
+    scale, zero = affine_parameters(parts.amin(-1), parts.amax(-1), 1.0, bits, False, dtype)
+    return scale, (-(zero.double() * scale.double()) + 0.0).float().to(dtype)
+
+
 def best_parameters(
-    parts: Tensor, counts: Tensor, factors: Sequence[float], bits: int, dtype: torch.dtype
+    parts: Tensor,
+    counts: Tensor,
+    factors: Sequence[float],
+    bits: int,
+    dtype: torch.dtype,
+    shares: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """(scale, offset), each [rows, groups] in `dtype`, for float32 parts [rows, groups, size], of which the first `counts` [groups]
-    of each group are weights: the first of `factors` with the least sum of squared errors serves each group."""
+    of each group are weights: the first of `factors` with the least sum of squared errors, each times its share (see
+    `search.shares_of`) where they are given, serves each group."""
     there = torch.arange(parts.shape[-1], device=parts.device) < counts[:, None]
     lo = torch.where(there, parts, torch.inf).amin(-1)
     hi = torch.where(there, parts, -torch.inf).amax(-1)
     scale, offset = parameters(lo, hi, factors[0], bits, dtype)
     if len(factors) == 1:
         return scale, offset
-    best = _group_error(parts, there, scale, offset, bits)
+    best = _group_error(parts, there, scale, offset, bits, shares)
     for factor in factors[1:]:
         trial = parameters(lo, hi, factor, bits, dtype)
-        error = _group_error(parts, there, *trial, bits)
+        error = _group_error(parts, there, *trial, bits, shares)
         better = error < best
         best = torch.where(better, error, best)
         scale, offset = torch.where(better, trial[0], scale), torch.where(better, trial[1], offset)
@@ -58,7 +72,10 @@ def restore(codes: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
     return codes.float() * scale.float()[..., None] + offset.float()[..., None]
 
 
-def _group_error(parts: Tensor, there: Tensor, scale: Tensor, offset: Tensor, bits: int) -> Tensor:
+def _group_error(
+    parts: Tensor, there: Tensor, scale: Tensor, offset: Tensor, bits: int, shares: Tensor | None
+) -> Tensor:
     error = (parts - restore(encode(parts, scale, offset, bits), scale, offset)).double()
     reached = scale.isfinite() & offset.isfinite()
-    return torch.where(reached, lane_sum(torch.where(there, error * error, 0.0)), torch.inf)
+    square = error * error if shares is None else error * error * shares
+    return torch.where(reached, lane_sum(torch.where(there, square, 0.0)), torch.inf)

@@ -27,8 +27,9 @@ from qtquant_app.quant.chunk import (
     of_blocks,
 )
 from qtquant_app.quant.floats import is_float
+from qtquant_app.quant.half_quadratic import refine_offset, refine_zero
 from qtquant_app.quant.packing import pack_bits, unpack_bits
-from qtquant_app.quant.search import best_parameters
+from qtquant_app.quant.search import best_parameters, shares_of
 
 
 class TorchBackend:
@@ -65,14 +66,19 @@ class TorchBackend:
         if is_float(scheme):
             return self._quantize_float(raw, values, dtype, scheme, align, fixed)
         if scheme.offset == "float":
-            return self._quantize_offset(values, dtype, scheme, align)
+            return self._quantize_offset(values, dtype, scheme, align, importance)
         parts = grouped(values, _group(scheme, raw.shape[1]))
         if scheme.strategy == "tensor":
             fixed = fixed or self.fix(*self.extremes(raw, dtype), dtype, scheme)
             scale, zero = self._given(fixed.scale, fixed.zero, dtype, scheme)
         else:
-            scale, zero = best_parameters(parts, method.factors, scheme.bits, scheme.symmetric, DTYPES[dtype])
+            shares = self._shares(importance, raw.shape[1], parts.shape[-1])
+            scale, zero = best_parameters(parts, method.factors, scheme.bits, scheme.symmetric, DTYPES[dtype], shares)
             _refuse_overflow(scale)
+            if method.shrinks:
+                counts = self._counts(raw.shape[1], parts)
+                symmetric = scheme.symmetric
+                scale, zero = refine_zero(parts, counts, scale, zero, scheme.bits, symmetric, method.shrinks)
         codes = encode(parts, scale, zero, scheme.bits)
         restored = ungrouped(restore(codes, scale, zero), raw.shape[1])
         packed = pack_bits(ungrouped(codes, raw.shape[1]), scheme.bits, align)
@@ -131,17 +137,38 @@ class TorchBackend:
             return ungrouped(offset_torch.restore(codes, self._tensor(chunk.scale, dtype), shift), columns)
         return ungrouped(restore(codes, *self._given(chunk.scale, chunk.zero, dtype, scheme)), columns)
 
-    def _quantize_offset(self, values: Tensor, dtype: str, scheme: Scheme, align: int) -> QuantizedChunk:
+    def _shares(self, importance: NDArray[np.float32] | None, columns: int, size: int) -> Tensor | None:
+        if importance is None:
+            return None
+        if importance.shape != (columns,):
+            raise ValueError(f"{columns} columns are given importances of shape {importance.shape}")
+        return shares_of(torch.from_numpy(np.array(importance, np.float32)).to(self.device), size)
+
+    def _quantize_offset(
+        self, values: Tensor, dtype: str, scheme: Scheme, align: int, importance: NDArray[np.float32] | None
+    ) -> QuantizedChunk:
         columns, size = values.shape[1], _group(scheme, values.shape[1])
-        parts, factors = grouped(values, size), methods.check(scheme).factors
-        counts = torch.clamp(columns - torch.arange(parts.shape[1], device=self.device) * size, max=size)
-        scale, offset = offset_torch.best_parameters(parts, counts, factors, scheme.bits, DTYPES[dtype])
+        parts, method = grouped(values, size), methods.check(scheme)
+        counts, factors = self._counts(columns, parts), method.factors
+        stored = DTYPES[dtype]
+        if method.shrinks:
+            scale, offset = offset_torch.whole_parameters(parts, scheme.bits, stored)
+        else:
+            shares = self._shares(importance, columns, size)
+            scale, offset = offset_torch.best_parameters(parts, counts, factors, scheme.bits, stored, shares)
         _refuse_overflow(scale)
         _refuse_overflow(offset)
+        if method.shrinks:
+            scale, offset = refine_offset(parts, counts, scale, offset, scheme.bits, method.shrinks)
         codes = offset_torch.encode(parts, scale, offset, scheme.bits)
         restored = ungrouped(offset_torch.restore(codes, scale, offset), columns)
         packed = pack_bits(ungrouped(codes, columns), scheme.bits, align).cpu().numpy()
         return QuantizedChunk(packed, _raw(scale, dtype), _raw(offset, dtype), _errors(values, restored))
+
+    def _counts(self, columns: int, parts: Tensor) -> Tensor:
+        """How many weights each group of `parts` [rows, groups, size] has, [groups]."""
+        groups, size = parts.shape[1:]
+        return torch.clamp(columns - torch.arange(groups, device=self.device) * size, max=size)
 
     def _quantize_float(
         self, raw: Raw, values: Tensor, dtype: str, scheme: Scheme, align: int, fixed: Fixed | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,13 @@ class Net:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, model: PreTrainedModel, device: str, dtype: torch.dtype, read: Read
+        self,
+        checkpoint: Checkpoint,
+        model: PreTrainedModel,
+        device: str,
+        dtype: torch.dtype,
+        read: Read,
+        also: Collection[str] = (),
     ) -> None:
         import torch
 
@@ -41,8 +47,21 @@ class Net:
         self._read = read
         self._empty: dict[str, Tensor] = dict(model.state_dict(keep_vars=True))
         self._outside: list[str] = []
+        if "" not in self.blocks:
+            self.blocks |= self._owners(also)
         self._make_buffers()
         self._watch_outside()
+
+    def _owners(self, names: Collection[str]) -> dict[str, nn.Module]:
+        """The modules outside of the blocks that are filled with the checkpoint's tensors `names`."""
+        inside, found = tuple(f"{block}." for block in self.blocks), {}
+        for key in self._empty:
+            fill = None if key.startswith(inside) else self.fills.of(key)
+            if fill is not None and not set(names).isdisjoint(fill.names()):
+                owner, _ = self._owner(key)
+                if not list(owner.children()):
+                    found[key.rpartition(".")[0]] = owner
+        return found
 
     def matrices(self, block: str) -> list[str]:
         """The checkpoint's tensors that a block is filled with, each once."""
@@ -184,9 +203,10 @@ class Net:
         return load
 
 
-def open_net(checkpoint: Checkpoint, device: str, dtype: torch.dtype, read: Read) -> Net:
+def open_net(checkpoint: Checkpoint, device: str, dtype: torch.dtype, read: Read, also: Collection[str] = ()) -> Net:
     """The model that the checkpoint's config names, of transformers' own classes; no code of the checkpoint is run.
 
+    Layers outside of the blocks that are filled with the tensors `also` names, such as a head, count as blocks too.
     Raises EvaluateError where transformers has none.
     """
     from qtquant_app.formats.reader_names import skeleton
@@ -203,7 +223,7 @@ def open_net(checkpoint: Checkpoint, device: str, dtype: torch.dtype, read: Read
     as_float(model.config)
     if model._can_set_experts_implementation():
         model.set_experts_implementation("eager")  # one product for each expert, which can be watched
-    return Net(checkpoint, model, device, dtype, read)
+    return Net(checkpoint, model, device, dtype, read, also)
 
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:

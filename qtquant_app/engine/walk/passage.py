@@ -42,8 +42,8 @@ class Passage:
     """
 
     def __init__(self, net: nn.Module, inputs: Mapping[str, Any]) -> None:
+        self.inputs = inputs
         self._net = net
-        self._inputs = inputs
         self._turn = threading.Semaphore(0)
         self._back = threading.Semaphore(0)
         self._call: Call | None = None
@@ -70,6 +70,11 @@ class Passage:
         self._turn.release()
         return self._wait()
 
+    def take(self) -> Any:
+        """The output, which is then let go."""
+        output, self.output = self.output, None
+        return output
+
     def close(self) -> None:
         """Ends it where it stands."""
         self._closed = True
@@ -91,7 +96,7 @@ class Passage:
         _CURRENT.passage = self
         try:
             with torch.no_grad():
-                self.output = self._net(**self._inputs)
+                self.output = self._net(**self.inputs)
         except _Abandoned:
             pass
         except BaseException as error:

@@ -36,16 +36,27 @@ class Visit:
         """What the block is called with, batch by batch."""
         return [passage.call for passage in self.waiting[chain] if passage.call is not None]
 
+    def answer(self, chain: int, outputs: Sequence[Any]) -> None:
+        """Lets the batches of a chain go on, each with what the block gave for it."""
+        for passage, output in zip(tuple(self.waiting[chain]), outputs, strict=True):
+            passage.answer(output)
+
     def run(self, module: nn.Module, chain: int = 0) -> Iterator[int]:
         """Runs the batches of a chain through `module` and lets them go on; says after each how many are through."""
+        for at, passage in enumerate(self.waiting[chain], 1):
+            self.run_one(module, passage)
+            yield at
+
+    @staticmethod
+    def run_one(module: nn.Module, passage: Passage) -> Any:
+        """Runs one batch through `module` and lets it go on; gives what came out of the block."""
         import torch
 
-        for at, passage in enumerate(self.waiting[chain], 1):
-            assert passage.call is not None
-            with torch.no_grad():
-                output = passage.call.run(module)
-            passage.answer(output)
-            yield at
+        assert passage.call is not None
+        with torch.no_grad():
+            output = passage.call.run(module)
+        passage.answer(output)
+        return output
 
 
 class Walk:

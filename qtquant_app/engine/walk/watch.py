@@ -7,6 +7,7 @@ is a parameter of its own or a slice of a stack of experts.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -15,11 +16,25 @@ from torch.overrides import TorchFunctionMode
 
 from qtquant_app.engine.walk.net import Net
 
-Note = Callable[[tuple[str, ...], Tensor], None]
-"""Is given the names of the matrices that a product takes, and its inputs [tokens, columns]."""
 
-Swap = Callable[[tuple[str, ...], Tensor], "Tensor | None"]
-"""Is given the names and the matrix itself, and may give another to multiply with."""
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A product that is about to be made: the names of the matrices in it, its inputs, and the memory that is multiplied with."""
+
+    names: tuple[str, ...]
+    inputs: Tensor
+    weight: Tensor
+    turned: bool
+    """Whether the weight is [columns, rows]."""
+
+
+Note = Callable[[Product], None]
+
+Swap = Callable[[Product], "tuple[Tensor, Tensor] | None"]
+"""May give other inputs and another weight to multiply."""
+
+After = Callable[[Product, Tensor], Tensor]
+"""Is given the output too, and gives what is to be taken instead."""
 
 
 class Places:
@@ -50,14 +65,27 @@ class Places:
         address = weight.untyped_storage().data_ptr()
         if address not in self._marks:
             return ()
-        marks = self._marks[address]
-        if marks is None:
+        if self._marks[address] is None:
             return (self._owner[address],)
         region = weight.storage_offset(), *weight.shape, *weight.stride()
         if (address, *region) not in self._known:
-            there: Any = marks.as_strided(weight.shape, weight.stride(), weight.storage_offset())
-            self._known[address, *region] = tuple(self._wanted[at] for at in there.unique().tolist() if at >= 0)
+            found: Any = self._region(weight)
+            self._known[address, *region] = tuple(self._wanted[at] for at in found.unique().tolist() if at >= 0)
         return self._known[address, *region]
+
+    def outputs(self, product: Product, name: str) -> Tensor | slice:
+        """Which outputs of `product` the rows of the matrix `name` give, in order."""
+        if len(product.names) == 1:
+            return slice(None)
+        region = self._region(product.weight)
+        owners = region[0] if product.turned else region[:, 0]
+        return (owners == self._wanted.index(name)).nonzero()[:, 0].to(product.weight.device)
+
+    def _region(self, weight: Tensor) -> Tensor:
+        """Which matrix each number of `weight` belongs to, as it is laid out."""
+        marks = self._marks[weight.untyped_storage().data_ptr()]
+        assert marks is not None
+        return marks.as_strided(weight.shape, weight.stride(), weight.storage_offset())
 
 
 def _numbered(net: Net, number: Mapping[str, int]) -> Callable[[str], Tensor]:
@@ -70,13 +98,17 @@ def _numbered(net: Net, number: Mapping[str, int]) -> Callable[[str], Tensor]:
 
 
 class Watch(TorchFunctionMode):
-    """While it is entered: tells `note` of every product with a matrix of `places`, and multiplies with what `swap` gives."""
+    """While it is entered: tells `note` of every product with a matrix of `places`, makes it of what `swap` gives, and gives back
+    what `after` says."""
 
-    def __init__(self, places: Places, note: Note | None = None, swap: Swap | None = None) -> None:
+    def __init__(
+        self, places: Places, note: Note | None = None, swap: Swap | None = None, after: After | None = None
+    ) -> None:
         super().__init__()
         self._places = places
         self._note = note
         self._swap = swap
+        self._after = after
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -85,14 +117,20 @@ class Watch(TorchFunctionMode):
         if at is None or kwargs or len(args) <= at:
             return func(*args, **(kwargs or {}))
         inputs, weight = args[at - 1], args[at]
+        turned = func not in _WEIGHT_BY_ROWS
         if weight.dim() == 3 and inputs.dim() == 3:
             self._each(inputs, weight)
         elif names := self._places.names(weight):
-            if self._note is not None:
-                self._note(names, inputs.reshape(-1, inputs.shape[-1]))
-            if self._swap is not None and (other := self._swap(names, weight)) is not None:
-                args = (*args[:at], other, *args[at + 1 :])
+            return self._made(func, args, at, Product(names, inputs, weight, turned))
         return func(*args)
+
+    def _made(self, func: Any, args: tuple[Any, ...], at: int, product: Product) -> Any:
+        if self._note is not None:
+            self._note(product)
+        if self._swap is not None and (others := self._swap(product)) is not None:
+            args = (*args[: at - 1], *others, *args[at + 1 :])
+        output = func(*args)
+        return output if self._after is None else self._after(product, output)
 
     def _each(self, inputs: Tensor, weight: Tensor) -> None:
         """A batch of products, one for each expert."""
@@ -100,14 +138,18 @@ class Watch(TorchFunctionMode):
             return
         for own, matrix in zip(inputs, weight, strict=True):
             if names := self._places.names(matrix):
-                self._note(names, own)
+                self._note(Product(names, own, matrix, turned=True))
+
+
+_WEIGHT_BY_ROWS = frozenset([functional.linear])
+"""Functions whose weight is [rows, columns]; that of all others is [columns, rows]."""
 
 
 def _positions() -> dict[Any, int]:
     """Where each function that multiplies takes its weight; what it multiplies with stands right before."""
     import torch
 
-    first = (
+    second = (
         functional.linear,
         torch.matmul,
         Tensor.matmul,
@@ -117,7 +159,7 @@ def _positions() -> dict[Any, int]:
         torch.bmm,
         Tensor.bmm,
     )
-    return dict.fromkeys(first, 1) | dict.fromkeys((torch.addmm, Tensor.addmm), 2)
+    return dict.fromkeys(second, 1) | dict.fromkeys((torch.addmm, Tensor.addmm), 2)
 
 
 _POSITIONS = _positions()

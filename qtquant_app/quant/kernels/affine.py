@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from qtquant_app.quant.kernels.jit import compiled
-from qtquant_app.quant.kernels.lanes import trial_error
+from qtquant_app.quant.kernels.lanes import trial_error, trial_weighted_error
 from qtquant_app.quant.kernels.source import is_finite, loaded, span, stored
 
 ROUNDER = np.float32(12582912.0)
@@ -38,24 +38,43 @@ def parameters(lo: Any, hi: Any, factor: Any, top: int, symmetric: Any, kind: in
 
 
 @compiled
-def search(values: Any, blocks: int, lo: Any, hi: Any, factors: Any, top: int, symmetric: Any, kind: int) -> Any:
-    """As `parameters`, with the first of `factors` that gives the least squared error over values float32 [16 * blocks].
+def search(
+    values: Any,
+    shares: Any,
+    weighed: Any,
+    blocks: int,
+    lo: Any,
+    hi: Any,
+    factors: Any,
+    top: int,
+    symmetric: Any,
+    kind: int,
+) -> Any:
+    """As `parameters`, with the first of `factors` that gives the least squared error over values float32 [16 * blocks], each
+    square times its share, float32 likewise, where they are `weighed`.
 
     A trial is left out where the error of the weight that is largest in size is by itself no less than the best sum.
     """
     bits, scale, zero = parameters(lo, hi, factors[0], top, symmetric, kind)
     if len(factors) == 1 or not is_finite(scale):
         return bits, scale, zero
-    best = trial_error(values, blocks, scale, np.float32(-zero), np.float32(top - zero))
+    best = _error(values, shares, weighed, blocks, scale, np.float32(-zero), np.float32(top - zero))
     for index in range(1, len(factors)):
         trial_bits, trial, middle = parameters(lo, hi, factors[index], top, symmetric, kind)
         lowest, highest = np.float32(-middle), np.float32(top - middle)
-        if _square(hi if hi > -lo else lo, trial, lowest, highest) >= best:
+        if not weighed and _square(hi if hi > -lo else lo, trial, lowest, highest) >= best:
             continue
-        error = trial_error(values, blocks, trial, lowest, highest)
+        error = _error(values, shares, weighed, blocks, trial, lowest, highest)
         if error < best:
             best, bits, scale, zero = error, trial_bits, trial, middle
     return bits, scale, zero
+
+
+@compiled
+def _error(values: Any, shares: Any, weighed: Any, blocks: int, scale: Any, lowest: Any, highest: Any) -> Any:
+    if weighed:
+        return trial_weighted_error(values, shares, blocks, scale, lowest, highest)
+    return trial_error(values, blocks, scale, lowest, highest)
 
 
 @compiled

@@ -27,6 +27,7 @@ from qtquant_app.quant.kernels import blocks_codec, floats_cpu, fused, offsets_c
 from qtquant_app.quant.kernels.affine import parameters
 from qtquant_app.quant.kernels.fused import Scratch
 from qtquant_app.quant.kernels.packing import BLOCK
+from qtquant_app.quant.kernels.ranges import Ranges
 from qtquant_app.quant.kernels.source import KINDS, flat
 
 TILE = 2048
@@ -53,8 +54,9 @@ class CpuBackend:
         if is_float(scheme):
             return floats_cpu.quantize(raw, dtype, scheme, align, fixed)
         if scheme.offset == "float":
-            return offsets_cpu.quantize(raw, dtype, scheme, align)
-        factors = np.array(methods.check(scheme).factors)
+            return offsets_cpu.quantize(raw, dtype, scheme, align, importance)
+        method = methods.check(scheme)
+        factors = np.array(method.factors)
         rows, columns = checked(raw, dtype).shape
         if scheme.strategy == "tensor":
             fixed = fixed or self.fix(*self.extremes(raw, dtype), dtype, scheme)
@@ -67,7 +69,8 @@ class CpuBackend:
         sums, peaks = np.empty((3, rows)), np.empty(rows, np.float32)
         group, tile = _tiling(scheme, columns)
         status, row = fused.quantize_rows(
-            flat(raw), columns, KINDS[dtype], scheme.bits, scheme.symmetric, group, tile, factors,
+            flat(raw), columns, KINDS[dtype], scheme.bits, scheme.symmetric, group, tile,
+            Ranges.of(factors, importance, columns, group, method.shrinks),
             packed.reshape(-1), packed.shape[1], bits_of(scale).reshape(-1), zero.reshape(-1),
             sums.reshape(-1), peaks, Scratch.of(tile, group),
         )  # fmt: skip

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qtquant_app.quant.kernels.affine import encode, parameters, restore, search
+from qtquant_app.quant.kernels.half_quadratic import refine_zero
 from qtquant_app.quant.kernels.jit import compiled
 from qtquant_app.quant.kernels.lanes import LANES, add_errors, folded
 from qtquant_app.quant.kernels.packing import pack_row, unpack_row
+from qtquant_app.quant.kernels.ranges import weigh
 from qtquant_app.quant.kernels.source import decode, extremes, is_finite, loaded, span
 
 DONE, NON_FINITE, OVERFLOW = 0, 1, 2
@@ -61,7 +63,7 @@ def quantize_rows(
     symmetric: bool,
     group: int,
     tile: int,
-    factors: Any,
+    ranges: Any,
     packed: Any,
     row_bytes: int,
     scales: Any,
@@ -73,7 +75,7 @@ def quantize_rows(
     """Quantizes bits uint16 or uint32 [rows * columns]; returns (DONE or what went wrong, row).
 
     Fills packed uint8 [rows * row_bytes], scales (as `source`) and zeros uint8 [rows * groups], sums float64
-    [3 * rows] and peaks float32 [rows]. With no `factors`, scales and zeros [1] are given and serve every weight.
+    [3 * rows] and peaks float32 [rows]. With no factors in `ranges`, scales and zeros [1] are given and serve every weight.
     """
     values, restored, codes, _, steps, middles, lanes = scratch
     top = (1 << bits) - 1
@@ -84,7 +86,7 @@ def quantize_rows(
             pad(values, count)
             pad(restored, count)
             place = row * ((columns + group - 1) // group) + start // group
-            status = choose(count, group, factors, top, symmetric, kind, scales, zeros, place, scratch)
+            status = choose(start, count, group, ranges, top, symmetric, kind, scales, zeros, place, scratch)
             if status != DONE:
                 return status, row
             for index in range((count + group - 1) // group):
@@ -99,9 +101,10 @@ def quantize_rows(
 
 @compiled
 def choose(
+    start: int,
     count: int,
     group: int,
-    factors: Any,
+    ranges: Any,
     top: int,
     symmetric: bool,
     kind: int,
@@ -110,8 +113,10 @@ def choose(
     place: int,
     scratch: Any,
 ) -> int:
-    """Finds the scale and zero point of each group of a tile, for `scratch` and for scales and zeros from `place` on."""
+    """Finds the scale and zero point of each group of a tile that begins at column `start`, for `scratch` and for scales and
+    zeros from `place` on."""
     values, _, _, searched, steps, middles, _ = scratch
+    factors = ranges.factors
     for index in range((count + group - 1) // group):
         first, last = index * group, min((index + 1) * group, count)
         lo, hi = extremes(values, first, last)
@@ -123,9 +128,17 @@ def choose(
         stored, scale, zero = parameters(lo, hi, factors[0], top, symmetric, kind)
         if len(factors) > 1:
             blocks = lift(values, first, last, searched)
-            stored, scale, zero = search(searched, blocks, lo, hi, factors, top, symmetric, kind)
+            weighed = weigh(ranges, start + first, start + last)
+            stored, scale, zero = search(
+                searched, ranges.shares, weighed, blocks, lo, hi, factors, top, symmetric, kind
+            )
         if not is_finite(scale):
             return OVERFLOW
+        if len(ranges.shrinks) > 0:
+            lift(values, first, last, searched)
+            stored, scale, zero, _ = refine_zero(
+                searched, last - first, stored, scale, zero, top, symmetric, kind, ranges.shrinks, ranges.work
+            )
         steps[index], middles[index] = scale, zero
         scales[place + index], zeros[place + index] = stored, zero
     return DONE

@@ -107,6 +107,56 @@ def trial_offset_error(
 
 
 @intrinsic
+def trial_weighted_error(
+    _context: Any, weights: Any, shares: Any, blocks: Any, scale: Any, lowest: Any, highest: Any
+) -> Any:
+    """As `trial_error`, each squared error times the share float32 [16 * blocks] of its weight. Each product is rounded."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        weights_at, shares_at = (data_of(context, builder, signature, args, k) for k in range(2))
+        total = cgutils.alloca_once_value(builder, zero_of(_F64))
+        scale, lowest, highest = (spread(builder, value) for value in args[3:])
+        magic = ir.Constant(FLOATS, [12582912.0] * LANES)
+        with cgutils.for_range(builder, args[2]) as loop:
+            weight = load_lanes(builder, weights_at, FLOATS, loop.index)
+            steps = builder.fdiv(weight, scale)
+            steps = builder.select(builder.fcmp_ordered(">", steps, lowest), steps, lowest)
+            steps = builder.select(builder.fcmp_ordered("<", steps, highest), steps, highest)
+            steps = builder.fsub(builder.fadd(steps, magic), magic)
+            error = builder.fsub(weight, builder.fmul(steps, scale))
+            _add_share(builder, total, error, load_lanes(builder, shares_at, FLOATS, loop.index))
+        return _folded(builder, builder.load(total))
+
+    single = types.float32
+    return types.float64(weights, shares, types.int64, single, single, single), emit
+
+
+@intrinsic
+def trial_weighted_offset_error(
+    _context: Any, weights: Any, shares: Any, blocks: Any, scale: Any, offset: Any, highest: Any
+) -> Any:
+    """As `trial_offset_error`, each squared error times the share float32 [16 * blocks] of its weight, zero where there is none."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        weights_at, shares_at = (data_of(context, builder, signature, args, k) for k in range(2))
+        total = cgutils.alloca_once_value(builder, zero_of(_F64))
+        scale, offset, highest = (spread(builder, value) for value in args[3:])
+        magic = ir.Constant(FLOATS, [12582912.0] * LANES)
+        with cgutils.for_range(builder, args[2]) as loop:
+            weight = load_lanes(builder, weights_at, FLOATS, loop.index)
+            steps = builder.fdiv(builder.fsub(weight, offset), scale)
+            steps = builder.select(builder.fcmp_ordered(">", steps, zero_of(FLOATS)), steps, zero_of(FLOATS))
+            steps = builder.select(builder.fcmp_ordered("<", steps, highest), steps, highest)
+            steps = builder.fsub(builder.fadd(steps, magic), magic)
+            error = builder.fsub(weight, builder.fadd(builder.fmul(steps, scale), offset))
+            _add_share(builder, total, error, load_lanes(builder, shares_at, FLOATS, loop.index))
+        return _folded(builder, builder.load(total))
+
+    single = types.float32
+    return types.float64(weights, shares, types.int64, single, single, single), emit
+
+
+@intrinsic
 def folded(_context: Any, sums: Any, index: Any) -> Any:
     """(float64 [16 * n], index) -> float64: the sum over the sixteen lanes at `index`, halves added to halves."""
 
@@ -138,6 +188,12 @@ def _add_square(builder: Any, total: Any, value: Any) -> None:
     wide = builder.fpext(value, _F64)
     square = builder.fmul(wide, wide, flags=("contract",))
     builder.store(builder.fadd(builder.load(total), square, flags=("contract",)), total)
+
+
+def _add_share(builder: Any, total: Any, error: Any, share: Any) -> None:
+    wide = builder.fpext(error, _F64)
+    weighed = builder.fmul(builder.fmul(wide, wide), builder.fpext(share, _F64))
+    builder.store(builder.fadd(builder.load(total), weighed), total)
 
 
 def spread(builder: Any, value: Any, kind: Any = FLOATS) -> Any:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from qtquant_app.quant.kernels.affine import ROUNDER
+from qtquant_app.quant.kernels.affine import parameters as affine_parameters
 from qtquant_app.quant.kernels.jit import compiled
-from qtquant_app.quant.kernels.lanes import trial_offset_error
+from qtquant_app.quant.kernels.lanes import trial_offset_error, trial_weighted_offset_error
 from qtquant_app.quant.kernels.source import is_finite, loaded, span, stored
 
 
@@ -43,9 +44,19 @@ def parameters(lo: Any, hi: Any, factor: Any, top: int, kind: int) -> Any:
 
 
 @compiled
-def search(values: Any, count: int, lo: Any, hi: Any, factors: Any, top: int, kind: int) -> Any:
+def whole_parameters(lo: Any, hi: Any, top: int, kind: int) -> Any:
+    """As `parameters`, with an offset that is a whole number of steps, so that zero has a code: `affine.parameters`, as offsets."""
+    bits, scale, zero = affine_parameters(lo, hi, 1.0, top, False, kind)
+    offset = signed(np.float32(-(np.float64(zero) * np.float64(scale))), kind)
+    return bits, scale, offset, loaded(offset, kind)
+
+
+@compiled
+def search(
+    values: Any, shares: Any, weighed: Any, count: int, lo: Any, hi: Any, factors: Any, top: int, kind: int
+) -> Any:
     """As `parameters`, with the first of `factors` that gives the least squared error over the first `count` of values float32,
-    zeros after them to whole lanes.
+    zeros after them to whole lanes; each square times its share, float32 likewise, where they are `weighed`.
 
     A trial is left out where the dtype does not reach, and where the error of the smallest or the largest weight is by itself no
     less than the best sum.
@@ -53,19 +64,26 @@ def search(values: Any, count: int, lo: Any, hi: Any, factors: Any, top: int, ki
     best_bits, best_scale, best_offset, best_shift = parameters(lo, hi, factors[0], top, kind)
     if len(factors) == 1:
         return best_bits, best_scale, best_offset, best_shift
-    blocks, highest, best = (count + 15) // 16, np.float32(top), np.inf
+    highest, best = np.float32(top), np.inf
     if is_finite(best_scale) and is_finite(best_shift):
-        best = trial_offset_error(values, blocks, count, best_scale, best_shift, highest)
+        best = _error(values, shares, weighed, count, best_scale, best_shift, highest)
     for index in range(1, len(factors)):
         bits, scale, offset, shift = parameters(lo, hi, factors[index], top, kind)
         if not (is_finite(scale) and is_finite(shift)):
             continue
-        if max(_square(lo, scale, shift, highest), _square(hi, scale, shift, highest)) >= best:
+        if not weighed and max(_square(lo, scale, shift, highest), _square(hi, scale, shift, highest)) >= best:
             continue
-        error = trial_offset_error(values, blocks, count, scale, shift, highest)
+        error = _error(values, shares, weighed, count, scale, shift, highest)
         if error < best:
             best, best_bits, best_scale, best_offset, best_shift = error, bits, scale, offset, shift
     return best_bits, best_scale, best_offset, best_shift
+
+
+@compiled
+def _error(values: Any, shares: Any, weighed: Any, count: int, scale: Any, offset: Any, highest: Any) -> Any:
+    if weighed:
+        return trial_weighted_offset_error(values, shares, (count + 15) // 16, scale, offset, highest)
+    return trial_offset_error(values, (count + 15) // 16, count, scale, offset, highest)
 
 
 @compiled

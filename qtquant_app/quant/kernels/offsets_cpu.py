@@ -23,23 +23,28 @@ from qtquant_app.quant.chunk import (
 from qtquant_app.quant.kernels import offsets_rows
 from qtquant_app.quant.kernels.fused import NON_FINITE, OVERFLOW, Scratch
 from qtquant_app.quant.kernels.packing import BLOCK
+from qtquant_app.quant.kernels.ranges import Ranges
 from qtquant_app.quant.kernels.source import KINDS, flat
 
 TILE = 2048
 """Columns worked on at once, roughly, as in `cpu`."""
 
 
-def quantize(raw: Raw, dtype: str, scheme: Scheme, align: int) -> QuantizedChunk:
+def quantize(
+    raw: Raw, dtype: str, scheme: Scheme, align: int, importance: NDArray[np.float32] | None = None
+) -> QuantizedChunk:
     """As `Backend.quantize`, of a scheme with float offsets."""
-    factors = np.array(methods.check(scheme).factors)
+    method = methods.check(scheme)
+    factors = np.array(method.factors)
     rows, columns = checked(raw, dtype).shape
     scale, offset = np.empty((2, rows, scheme.groups(columns)), raw.dtype)
     packed = np.empty((rows, row_bytes(columns, scheme.bits, align)), np.uint8)
     sums, peaks = np.empty((3, rows)), np.empty(rows, np.float32)
     group, tile = _tiling(scheme, columns)
     status, row = offsets_rows.quantize_rows(
-        flat(raw), columns, KINDS[dtype], scheme.bits, group, tile, factors, packed.reshape(-1), packed.shape[1],
-        bits_of(scale).reshape(-1), bits_of(offset).reshape(-1), sums.reshape(-1), peaks, Scratch.of(tile, group),
+        flat(raw), columns, KINDS[dtype], scheme.bits, group, tile, Ranges.of(factors, importance, columns, group, method.shrinks),
+        packed.reshape(-1), packed.shape[1], bits_of(scale).reshape(-1), bits_of(offset).reshape(-1),
+        sums.reshape(-1), peaks, Scratch.of(tile, group),
     )  # fmt: skip
     if status == OVERFLOW:
         raise ScaleOverflow(row)

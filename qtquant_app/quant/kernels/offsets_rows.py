@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from qtquant_app.quant.kernels.fused import DONE, NON_FINITE, OVERFLOW, fold, lift, pad
+from qtquant_app.quant.kernels.half_quadratic import refine_offset
 from qtquant_app.quant.kernels.jit import compiled
 from qtquant_app.quant.kernels.lanes import add_errors
-from qtquant_app.quant.kernels.offsets import encode, restore, search
+from qtquant_app.quant.kernels.offsets import encode, restore, search, whole_parameters
 from qtquant_app.quant.kernels.packing import pack_row, unpack_row
+from qtquant_app.quant.kernels.ranges import weigh
 from qtquant_app.quant.kernels.source import decode, extremes, is_finite, loaded
 
 
@@ -20,7 +22,7 @@ def quantize_rows(
     bits: int,
     group: int,
     tile: int,
-    factors: Any,
+    ranges: Any,
     packed: Any,
     row_bytes: int,
     scales: Any,
@@ -35,6 +37,7 @@ def quantize_rows(
     float32 [rows].
     """
     values, restored, codes, searched, _, _, lanes = scratch
+    factors, weighed = ranges.factors, False
     top, across = (1 << bits) - 1, (columns + group - 1) // group
     for row in range(len(peaks)):
         for start in range(0, columns, tile):
@@ -48,11 +51,21 @@ def quantize_rows(
                 lo, hi = extremes(values, first, last)
                 if not (is_finite(lo) and is_finite(hi)):
                     return NON_FINITE, row
-                if len(factors) > 1:
+                searching, refining = len(factors) > 1, len(ranges.shrinks) > 0
+                if searching or refining:
                     lift(values, first, last, searched)
-                stored, scale, shift, offset = search(searched, last - first, lo, hi, factors, top, kind)
+                    weighed = weigh(ranges, start + first, start + last)
+                stored, scale, shift, offset = (
+                    whole_parameters(lo, hi, top, kind)
+                    if refining
+                    else search(searched, ranges.shares, weighed, last - first, lo, hi, factors, top, kind)
+                )
                 if not (is_finite(scale) and is_finite(offset)):
                     return OVERFLOW, row
+                if refining:
+                    stored, scale, shift, offset, _ = refine_offset(
+                        searched, last - first, stored, scale, shift, offset, top, kind, ranges.shrinks, ranges.work
+                    )
                 scales[place], offsets[place] = stored, shift
                 encode(values, first, last, scale, offset, top, codes, restored)
                 place += 1

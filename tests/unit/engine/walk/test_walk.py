@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from qtquant_app.core.errors import EvaluateError
 from qtquant_app.engine.walk.walk import Chain, Walk
-from qtquant_app.engine.walk.watch import Places, Watch
+from qtquant_app.engine.walk.watch import Places, Product, Watch
 from tests.checkpoints import small_llama
 from tests.end2end import tiny_models
 from tests.end2end.test_load_experts import FAMILIES, made
@@ -93,10 +93,10 @@ def test_every_matrix_of_a_block_is_known_by_its_memory_and_its_inputs_seen(kind
         wanted = [t.name for t in checkpoint.quantizable]
         for visit in walk.visits():
 
-            def note(names: tuple[str, ...], given: torch.Tensor) -> None:
-                for name in names:
-                    assert given.shape[1] == checkpoint.by_name[name].shape[1], name
-                    seen[name] = seen.get(name, 0) + len(given)
+            def note(product: Product) -> None:
+                for name in product.names:
+                    assert product.inputs.shape[-1] == checkpoint.by_name[name].shape[1], name
+                    seen[name] = seen.get(name, 0) + product.inputs.numel()
 
             with net.filled(visit.block) as module, Watch(Places(net, visit.block, wanted), note):
                 list(visit.run(module))
@@ -116,7 +116,7 @@ def test_a_matrix_can_be_swapped_for_another_while_a_block_runs(tmp_path: Path) 
         for visit in walk.visits():
             with net.filled(visit.block) as module:
                 places = Places(net, visit.block, [name])
-                with Watch(places, swap=lambda names, weight: weight * 0):
+                with Watch(places, swap=lambda product: (product.inputs, product.weight * 0)):
                     list(visit.run(module))
         (found,) = walk.outputs()
     model.get_parameter(name).data.zero_()

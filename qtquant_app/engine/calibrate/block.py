@@ -1,0 +1,160 @@
+"""One block: what its matrices are given, what is folded, and the codes that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from qtquant_app.core.folding import Folding
+from qtquant_app.core.scheme import Scheme
+from qtquant_app.engine.calibrate.arithmetic import computing
+from qtquant_app.engine.calibrate.factors import factors_for, foldings_of
+from qtquant_app.engine.calibrate.folds import Fold, FoldFinder
+from qtquant_app.engine.calibrate.inputs import Inputs
+from qtquant_app.engine.calibrate.restoring import restored_by
+from qtquant_app.engine.calibrate.rounding import Matrix, is_stored, solved
+from qtquant_app.engine.calibrate.solutions import BlockSolution
+from qtquant_app.engine.folded import with_foldings
+from qtquant_app.engine.tools import Tools
+from qtquant_app.engine.walk.net import Net
+from qtquant_app.engine.walk.passage import Call
+from qtquant_app.engine.walk.reading import float_weights
+from qtquant_app.quant import methods
+from qtquant_app.quant.chunk import QuantizedChunk
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from qtquant_app.quant.solvers.grid import Solved
+
+Step = float
+"""How much of a block's work is done, 0.0 to 1.0."""
+
+_ROWS = 512
+"""Inputs that are kept for methods that try them, of all calls together."""
+
+_WATCHED = 0.4
+"""The share of the work that looking at inputs takes."""
+
+
+@dataclass
+class BlockWork:
+    """A block that is filled with its float weights, and the calls of it that the samples make."""
+
+    net: Net
+    block: str
+    module: nn.Module
+    calls: Sequence[Call]
+    probes: Sequence[Call]
+    """One small call to look for foldings with; none where nothing is to be folded."""
+    schemes: Mapping[str, Scheme]
+    """Of all tensors that are quantized, by samples or not."""
+    targets: Sequence[Tensor] = ()
+    """What the float block gives for the float inputs, call by call; none where nothing is learned."""
+    notes: list[str] = field(default_factory=list)
+
+    def solved(self, schemes: Mapping[str, Scheme], tools: Tools, seed: int) -> Generator[Step, None, BlockSolution]:
+        """What is found for the matrices that `schemes` names. `tools` read them folded from then on."""
+        folds = self._folds(schemes)
+        consumers = (name for fold in folds for name in fold.consumers)
+        inputs = yield from self._inputs({*schemes, *consumers}, schemes)
+        foldings, columns = self._folded(folds, schemes, inputs, tools)
+        reader = tools.reader
+        reader.checkpoint = with_foldings(reader.checkpoint, {**reader.checkpoint.foldings, **foldings})
+        self.net.refill(foldings, self.block, float_weights(reader))
+        codes: dict[str, Solved] = {}
+        learned: dict[str, Matrix] = {}
+        stored = [name for name, scheme in schemes.items() if is_stored(scheme)]
+        learns = any(methods.steps(schemes[name].method)[1] == "learned" for name in stored)
+        alone = 0.2 if learns else 1.0
+        for done, name in enumerate(stored, 1):
+            matrix = self._matrix(name, schemes[name], tools, inputs, columns.get(name))
+            codes[name], note = solved(matrix)
+            self.notes += [note] if note else []
+            if matrix.rounding == "learned" and matrix.hessian is not None:
+                learned[name] = replace(matrix, hessian=None)
+            yield alone * (_WATCHED + (1 - _WATCHED) * done / len(stored))
+        if learned:
+            yield from self._learn(learned, codes, schemes, tools, seed)
+        return BlockSolution(
+            self.block, self._chunks(codes, schemes, tools), foldings, tuple(schemes), tuple(self.notes)
+        )
+
+    def _folds(self, schemes: Mapping[str, Scheme]) -> list[Fold]:
+        folding = [name for name, scheme in schemes.items() if methods.steps(scheme.method)[0]]
+        if not folding or not self.probes:
+            return []
+        by_name = self.net.checkpoint.by_name
+        matrices = [name for name in self.net.matrices(self.block) if len(by_name[name].shape) == 2]
+        return list(FoldFinder(self.net, self.block, self.module, self.probes[0], matrices).found(folding))
+
+    def _inputs(self, names: set[str], schemes: Mapping[str, Scheme]) -> Generator[Step, None, Inputs]:
+        import torch
+
+        smooths = any(methods.steps(scheme.method)[0] == "smoothquant" for scheme in schemes.values())
+        inputs = Inputs(names, rows=-(-_ROWS // len(self.calls)) if smooths else 0)
+        for done, call in enumerate(self.calls, 1):
+            with torch.no_grad(), computing(self.net.device), inputs.watching(self.net, self.block):
+                call.run(self.module)
+            yield _WATCHED * done / len(self.calls)
+        return inputs
+
+    def _folded(
+        self, folds: Sequence[Fold], schemes: Mapping[str, Scheme], inputs: Inputs, tools: Tools
+    ) -> tuple[dict[str, Folding], dict[str, Tensor]]:
+        """The foldings of the block's tensors, and by matrix the factors of its columns."""
+        foldings: dict[str, Folding] = {}
+        columns: dict[str, Tensor] = {}
+        for fold in folds:
+            matrices = [
+                self._matrix(name, schemes[name], tools, inputs, None) for name in fold.consumers if name in schemes
+            ]
+            factors = factors_for(fold, matrices, inputs)
+            if factors is not None:
+                foldings_of(fold, factors, foldings)
+                columns |= dict.fromkeys(fold.consumers, factors)
+        return foldings, columns
+
+    def _matrix(self, name: str, scheme: Scheme, tools: Tools, inputs: Inputs, columns: Tensor | None) -> Matrix:
+        tensor, moments = tools.reader.checkpoint.by_name[name], inputs.of(name)
+        weight = float_weights(tools.reader)(name).to(self.net.device).float()
+        hessian = None if moments is None else moments.hessian
+        if hessian is not None and columns is not None:
+            hessian = hessian / columns / columns[:, None]
+        return Matrix(tensor, scheme, weight, hessian, 0 if moments is None else moments.tokens)
+
+    def _learn(
+        self,
+        matrices: Mapping[str, Matrix],
+        codes: dict[str, Solved],
+        schemes: Mapping[str, Scheme],
+        tools: Tools,
+        seed: int,
+    ) -> Iterator[Step]:
+        """Learns the codes of `matrices`, the other ones of the block being as the result has them."""
+        from qtquant_app.engine.calibrate.learning import learned
+
+        others = {name: scheme for name, scheme in self.schemes.items() if name not in matrices}
+        read = restored_by(tools, others, self._chunks(codes, schemes, tools), float_weights(tools.reader))
+        self.net.refill([name for name in self.net.matrices(self.block) if name in others], self.block, read)
+        steps = learned(self.net, self.block, self.module, matrices, codes, self.calls, self.targets, seed)
+        try:
+            while True:
+                try:
+                    yield 0.2 + 0.8 * next(steps)
+                except StopIteration as end:
+                    codes |= end.value
+                    return
+        finally:
+            steps.close()
+
+    @staticmethod
+    def _chunks(codes: Mapping[str, Solved], schemes: Mapping[str, Scheme], tools: Tools) -> dict[str, QuantizedChunk]:
+        from qtquant_app.quant.solvers.grid import to_chunk
+
+        by_name = tools.reader.checkpoint.by_name
+        return {
+            name: to_chunk(found, schemes[name], by_name[name].dtype, tools.format.align)
+            for name, found in codes.items()
+        }

@@ -1,0 +1,132 @@
+"""GPTQ: columns are rounded one after the other, and those to come make up for the errors of those before.
+
+Frantar, Ashkboos, Hoefler, Alistarh: "GPTQ: Accurate post-training quantization for generative pre-trained transformers" (2023), in
+the form of LDLQ (Chee et al., "QuIP", 2023), which gives the same codes without an inverse: with H = U D U^T, U unit upper
+triangular, tr(E H E^T) is the sum over columns k of D_k |e_k + sum over j before k of e_j U_jk|^2, and column k takes the code
+that is nearest to w_k + sum e_j U_jk. Ranges are found beforehand, in the weight as it is, so that any order of columns will do
+and none need be stored. What follows is descent on the same loss: each column again to its best code, all others as they are
+(Behdin et al., "QuantEase", 2023), and each row's scales by least squares.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from qtquant_app.core.scheme import Scheme
+from qtquant_app.quant.solvers.grid import Grid, Solved, encode, range_grid
+from qtquant_app.quant.solvers.loss import better_rows, check_hessian, row_losses
+from qtquant_app.quant.solvers.refit import refitted
+from qtquant_app.quant.solvers.visit import Columns, visited
+
+DAMPING = 0.01
+"""What is added to the diagonal, as a share of its mean, as in the paper."""
+
+_MOST_DAMPING = 1e4
+_GROWTH = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What `gptq` gives: codes and their grid, and what they cost."""
+
+    solved: Solved
+    loss: float
+    """tr(E H E^T), the mean over the tokens of the squared error of all outputs."""
+    start_loss: float
+    """That of the start: the nearest codes, ranges by least squared error weighted by diag(H)."""
+    damping: float
+    """The share of the mean diagonal that was added."""
+    reason: str
+    """Why the start was kept, as the end of a sentence; empty where it was not."""
+
+
+def gptq(
+    weight: Tensor,
+    hessian: Tensor,
+    scheme: Scheme,
+    dtype: str,
+    *,
+    damping: float = DAMPING,
+    refits: int = 1,
+    sweeps: int = 2,
+) -> Found:
+    """Codes of float32 weight [rows, columns] for inputs of the second moments `hessian`, the mean of x x^T, [columns, columns].
+
+    `scheme` is one of integer codes; `dtype` stores its scales. Each row is at least as good as the start by e H e^T. Where no
+    damping makes `hessian` positive definite, the start is what is found, with a `reason`. With no `refits` and no `sweeps` it is
+    plain GPTQ with columns in the order of falling diag(H). Raises NonFinite, ScaleOverflow, and ValueError for a bad `hessian`.
+    """
+    check_hessian(weight, hessian)
+    importance = importance_of(hessian)
+    grid = range_grid(weight, scheme, dtype, importance)
+    best = start = Solved(encode(weight, grid), grid)
+    loss = start_losses = row_losses(weight, start, hessian)
+    order = torch.argsort(importance, descending=True, stable=True)
+    moments = hessian[order][:, order]
+    factor, used = triangular_factor(moments, damping)
+    if factor is None:
+        total = float(start_losses.sum())
+        return Found(start, total, total, used, "the second moments of its inputs are not positive definite")
+    coupling = mutual(moments)
+    for again in range(refits + 1):
+        found = _rounded(weight, best.grid, factor, coupling, order, sweeps)
+        best, loss = better_rows(best, loss, found, row_losses(weight, found, hessian))
+        if again < refits:
+            scaled = Solved(best.codes, refitted(weight, best, hessian, scheme, dtype))
+            best, loss = better_rows(best, loss, scaled, row_losses(weight, scaled, hessian))
+    best = _with_nearest(weight, best, hessian.diagonal() == 0)
+    worse = "" if bool((loss < start_losses).any()) else "it did not lower the error of the outputs"
+    return Found(best, float(loss.sum()), float(start_losses.sum()), used, worse)
+
+
+def importance_of(hessian: Tensor) -> Tensor:
+    """How much the squared error of each column counts: diag(H), float32 [columns], and a little for columns never seen in use."""
+    diagonal = hessian.diagonal().clamp(min=0)
+    mean = diagonal.mean()
+    return diagonal + torch.where(mean > 0, DAMPING * mean, torch.ones_like(mean))
+
+
+def triangular_factor(moments: Tensor, damping: float) -> tuple[Tensor | None, float]:
+    """(U, damping used) of moments + damping mean(diag) I = U D U^T, U unit upper triangular, float32 [columns, columns].
+
+    The damping grows fourfold until there is such a factor; None where there is none at all.
+    """
+    mean = float(moments.diagonal().clamp(min=0).mean()) or 1.0
+    while damping <= _MOST_DAMPING:
+        flipped = moments.flip(0, 1)
+        flipped.diagonal().add_(damping * mean)
+        lower, info = torch.linalg.cholesky_ex(flipped)
+        if int(info) == 0 and bool(lower.isfinite().all()):
+            upper = lower.flip(0, 1)
+            return upper / upper.diagonal(), damping
+        damping *= _GROWTH
+    return None, damping
+
+
+def mutual(moments: Tensor) -> Tensor:
+    """H_jk / H_kk with an empty diagonal: what an error of column j asks of column k where all others stay as they are."""
+    diagonal = moments.diagonal()
+    used = diagonal > 0
+    coupling = torch.where(used, moments / torch.where(used, diagonal, 1.0), 0.0)
+    coupling.fill_diagonal_(0)
+    return coupling
+
+
+def _with_nearest(weight: Tensor, solved: Solved, dead: Tensor) -> Solved:
+    """The codes, but the nearest ones in columns that are `dead`, bool [columns]: no sample speaks for any other."""
+    if not bool(dead.any()):
+        return solved
+    return Solved(torch.where(dead, encode(weight, solved.grid), solved.codes), solved.grid)
+
+
+def _rounded(weight: Tensor, grid: Grid, factor: Tensor, coupling: Tensor, order: Tensor, sweeps: int) -> Solved:
+    columns = Columns.of(weight, grid, order)
+    codes, errors = visited(columns, factor, None)
+    for _ in range(sweeps):
+        codes, errors = visited(columns, coupling, errors)
+    placed = torch.empty_like(codes)
+    placed[:, order] = codes
+    return Solved(placed, grid)
