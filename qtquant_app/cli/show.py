@@ -60,6 +60,8 @@ def checkpoint(found: Checkpoint) -> None:
 
 
 def preview(found: Preview) -> None:
+    from qtquant_app.quant.methods import find as find_method
+
     errors = found.errors
     table(
         [
@@ -74,6 +76,9 @@ def preview(found: Preview) -> None:
             ("size", bytes_text(found.bytes)),
         ]
     )
+    note = find_method(found.scheme.method).preview_note()
+    if note:
+        say(note)
 
 
 def plan(made: Plan, free: int | None = None) -> None:

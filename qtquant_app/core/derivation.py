@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from qtquant_app.core.bits import MINUS, TIMES, Number, Word, digits, operand
 from qtquant_app.core.escaping import visible
-from qtquant_app.core.explanation import Explanation
+from qtquant_app.core.explanation import Explanation, Fitted
 from qtquant_app.core.quantities import plural
 
 ARROW, PRIME = "\u2192", "\u2032"
@@ -105,8 +105,20 @@ def _scale(it: Explanation) -> Step:
     elif dtype != "F32":
         note += f" Rounded to {dtype}, in which it is stored; the code is computed with the rounded one."
     if dtype != "F32" or it.case:
-        lines.append(f"  {ARROW} {digits(it.scale.value)} ({dtype})")
+        lines.append(f"  {ARROW} {digits(it.scale.value if it.fitted is None else it.fitted.scale)} ({dtype})")
+    if it.fitted is not None:
+        lines += [f"s = {digits(it.scale.value)} ({dtype})"] if it.fitted.rounds else []
+        note += f" {_fitted(it.fitted)}"
     return Step("The scale", tuple(lines), (it.scale_word,), note)
+
+
+def _fitted(fitted: Fitted) -> str:
+    if not fitted.rounds:
+        return "No round of HQQ brings the group's sum of |e|^(3/4) below that of this start, so it stays."
+    return (
+        f"That is the start: {plural(fitted.rounds, 'round')} of HQQ then fitted s and z together, each to the weights less what "
+        "shrinkage leaves of their errors, while the group's sum of |e|^(3/4) fell."
+    )
 
 
 def _ends(it: Explanation) -> tuple[str, str]:
@@ -126,11 +138,16 @@ def _zero(it: Explanation) -> Step:
         return Step(title, (f"z = 2^({it.scheme.bits} {MINUS} 1) = {it.zero}",), (), note)
     if it.exact_zero is None:
         return Step(title, ("z = 0",), (), "All weights of the group are zero.")
-    lines = [f"z = round({MINUS}{_ends(it)[0]} / s)", f"  = round({-it.low:.9g} / {digits(it.scale.value)})"]
+    scale, zero = (it.scale.value, it.zero) if it.fitted is None else (it.fitted.scale, it.fitted.zero)
+    lines = [f"z = round({MINUS}{_ends(it)[0]} / s)", f"  = round({-it.low:.9g} / {digits(scale)})"]
     lines += [f"  = round({it.exact_zero:.9g})", f"  = {round(it.exact_zero)}"]
-    if it.zero != round(it.exact_zero):
-        lines.append(f"  {ARROW} {it.zero} (codes end at {it.top})")
-    return Step(title, tuple(lines), (), "The code that stands for exactly zero.")
+    if zero != round(it.exact_zero):
+        lines.append(f"  {ARROW} {zero} (codes end at {it.top})")
+    note = "The code that stands for exactly zero."
+    if it.fitted is not None and it.fitted.rounds:
+        lines.append(f"z = {it.zero}")
+        note += " The last line is what it was fitted to, together with the scale."
+    return Step(title, tuple(lines), (), note)
 
 
 def _code(it: Explanation) -> Step:

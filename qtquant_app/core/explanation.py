@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from qtquant_app.core.bits import Field, Number, Word
@@ -12,6 +12,18 @@ from qtquant_app.core.report import finite
 from qtquant_app.core.scheme import Scheme
 
 Case = Literal["", "empty", "underflow"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Where the half-quadratic solver began with a group, and how far it went."""
+
+    scale: float
+    """s of the group's range, as it would be stored."""
+    zero: int
+    """z of the same."""
+    rounds: int
+    """How many rounds lowered the objective."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +81,8 @@ class Explanation:
     """w' as a reader has it that works in the dtype of the scales."""
     error: float
     """e = w - w', float32."""
+    fitted: Fitted | None = None
+    """Where a solver fitted s and z, what it started from: `exact_scale` and `exact_zero` are then those of the start."""
 
     @property
     def top(self) -> int:
@@ -157,6 +171,7 @@ class Explanation:
             "decoded": {**self.decoded.to_json(), "value": finite(self.decoded.value)},
             "error": finite(self.error),
             "half_steps": finite(self.half_steps),
+            **({"fitted": asdict(self.fitted)} if self.fitted is not None else {}),
         }
 
 

@@ -14,16 +14,16 @@ from qtquant_app.core.scheme import Scheme
 
 _LABEL = re.compile(
     r"w(?P<bits>\d{1,2})\s+(?:(?P<where>tensor|ch)|g(?P<group>\d{1,9}))\s+(?P<symmetry>sym|asym)(?P<offset>\s+float)?"
-    r"(?:\s+(?P<method>(?!a8\b)[a-z][a-z0-9_-]*))?(?:\s+(?P<activations>a8))?",
+    r"(?:\s+(?P<method>(?!a8\b)[a-z][a-z0-9_+-]*))?(?:\s+(?P<activations>a8))?",
     re.IGNORECASE,
 )
 _WHERE = {"tensor": "tensor", "ch": "channel"}
 _FLOAT = re.compile(
     r"(?:fp8\s+(?P<where>tensor|ch|128x128)|(?P<name>nvfp4|mxfp4))"
-    r"(?:\s+(?P<method>(?!a8\b)[a-z][a-z0-9_-]*))?(?:\s+(?P<activations>a8))?",
+    r"(?:\s+(?P<method>(?!a8\b)[a-z][a-z0-9_+-]*))?(?:\s+(?P<activations>a8))?",
     re.IGNORECASE,
 )
-_LAYOUT = re.compile(r"(?P<name>q\d\w*|b?f16)(?:\s+(?P<method>[a-z][a-z0-9_-]*))?", re.IGNORECASE)
+_LAYOUT = re.compile(r"(?P<name>q\d\w*|b?f16)(?:\s+(?P<method>[a-z][a-z0-9_+-]*))?", re.IGNORECASE)
 
 
 def parse_label(text: str) -> Scheme:

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qtquant_app.core.bits import Number
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.dtypes import ITEM_BITS, QUANTIZABLE
 from qtquant_app.core.errors import UsageError
 from qtquant_app.core.events import ChunkDone, Event, RunStarted
-from qtquant_app.core.explanation import Case, Explanation, why_unexplained
+from qtquant_app.core.explanation import Case, Explanation, Fitted, why_unexplained
 from qtquant_app.core.matrix import Matrix, find, item_bytes
 from qtquant_app.core.placement import Slot
 from qtquant_app.core.scheme import Scheme
@@ -30,6 +31,8 @@ from qtquant_app.engine.tools import Tools, open_tools
 from qtquant_app.formats.base import Bytes
 from qtquant_app.quant.chunk import RAW_TYPES, Fixed, QuantizedChunk, Raw, as_float32, bits_of
 from qtquant_app.quant.kernels.affine import parameters
+from qtquant_app.quant.kernels.half_quadratic import WORK, refine_zero
+from qtquant_app.quant.kernels.lanes import LANES
 from qtquant_app.quant.kernels.source import KINDS, loaded, stored
 from qtquant_app.quant.methods import check as check_method
 from qtquant_app.quant.methods import find as find_method
@@ -142,7 +145,10 @@ def _explained(tools: Tools, matrix: Matrix, scheme: Scheme, found: _Found, extr
     values = as_float32(found.raw[0], matrix.dtype)
     lo, hi = extremes or (float(values[slice(*group)].min()), float(values[slice(*group)].max()))
     scale, zero = _parameters(found.chunk, matrix.dtype, scheme, found.column)
-    origin = _Origin.of(lo, hi, scheme, matrix.dtype, scale, zero)
+    if find_method(scheme.method).shrinks:
+        origin = _fitted_origin(values[slice(*group)], scheme, matrix.dtype, scale, zero)
+    else:
+        origin = _Origin.of(lo, hi, scheme, matrix.dtype, scale, zero)
     placement = tools.format.place(matrix, scheme, found.row, found.column)
     elements = _elements(tools, matrix, scheme, found, placement.code)
     code = placement.code.read(elements)
@@ -180,6 +186,7 @@ def _explained(tools: Tools, matrix: Matrix, scheme: Scheme, found: _Found, extr
         restored=float(restored),
         decoded=_rounded(restored, matrix.dtype),
         error=float(error),
+        fitted=origin.fitted,
     )
 
 
@@ -206,6 +213,7 @@ class _Origin:
     span: float
     case: Case
     zero: float | None
+    fitted: Fitted | None = None
 
     @classmethod
     def of(cls, lo: float, hi: float, scheme: Scheme, dtype: str, scale: Number, zero: int) -> _Origin:
@@ -218,6 +226,23 @@ class _Origin:
         empty = lo == 0 == hi
         case: Case = "empty" if empty else ("" if stored(np.float32(span), KINDS[dtype]) else "underflow")
         return cls(factor, len(factors), span, case, None if scheme.symmetric or empty else -low / scale.value)
+
+
+def _fitted_origin(values: NDArray[np.float32], scheme: Scheme, dtype: str, scale: Number, zero: int) -> _Origin:
+    """As `_Origin.of`, where the half-quadratic solver went on from the range of the group's `values`."""
+    shrinks, top, kind = find_method(scheme.method).shrinks, scheme.levels - 1, KINDS[dtype]
+    lo, hi = values.min(), values.max()
+    bits, start, middle = parameters(lo, hi, 1.0, top, scheme.symmetric, kind)
+    whole = np.zeros(len(values) + LANES, np.float32)
+    whole[: len(values)] = values
+    found, _, shift, rounds = refine_zero(
+        whole, len(values), bits, start, middle, top, scheme.symmetric, kind, np.array(shrinks), np.empty(WORK)
+    )
+    if (int(found), int(shift)) != (scale.pattern, zero):
+        raise ValueError(f"the solver's scale {found} and zero point {shift} are not those that the backend gave")
+    begun = Number(dtype, int(bits), float(start))
+    origin = _Origin.of(float(lo), float(hi), replace(scheme, method="rtn"), dtype, begun, int(middle))
+    return replace(origin, fitted=Fitted(float(start), int(middle), int(rounds)))
 
 
 def _factor(

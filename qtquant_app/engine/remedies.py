@@ -49,9 +49,9 @@ def remedies(
     tensor = find_matrix(checkpoint, layer)
     place = checked_place(tensor, place)
     scheme = as_written(checkpoint, tensor, scheme, format)
-    methods.check(scheme)
-    wanted = find_format(format or "compressed-tensors")
-    steps = alternatives(scheme, tensor.columns, wanted.bits, methods.find(CLIP).strategies)
+    method, wanted = methods.check(scheme), find_format(format or "compressed-tensors")
+    clips = () if method.start == CLIP else methods.find(CLIP).strategies
+    steps = alternatives(scheme, tensor.columns, wanted.bits, clips)
     steps = tuple(step for step in steps if _holds(tensor, step.scheme, wanted))
     size = stored_bytes(tensor, scheme, wanted.name)
     single = sum(bytes_read(tensor, tried) for tried in (scheme, *(step.scheme for step in steps)))

@@ -13,8 +13,9 @@ from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.layout import Decision
 from qtquant_app.quant.methods import find
 
-_PASS, _FACTOR = 1.6e-9, 0.55e-9
-"""Processor seconds per source byte of one pass over 16-bit weights, and of each further range that a method tries."""
+_PASS, _FACTOR, _ROUND = 1.6e-9, 0.55e-9, 2.0e-9
+"""Processor seconds per source byte of one pass over 16-bit weights, of each further range that a method tries, and of each
+round of the half-quadratic solver."""
 _COPY, _COMPARE = 0.6e-9, 1.5e-9
 _START, _TENSOR = 0.1, 0.25e-3
 """Seconds of a run beside its bytes, and beside those for each tensor: tasks, journal, record."""
@@ -83,8 +84,9 @@ def usual(dtype: str, scheme: Scheme | None, threads: int) -> tuple[float, float
     if scheme is None:
         return _COPY / threads, _COPY / threads
     narrow = 0.5 if dtype == "F32" else 1.0
-    tries = len(find(scheme.method).factors) - 1
-    passes = _PASS * (1.5 if scheme.needs_extremes or scheme.strategy == "block" else 1) + tries * _FACTOR
+    method = find(scheme.method)
+    further = (len(method.factors) - 1) * _FACTOR + len(method.shrinks) * _ROUND
+    passes = _PASS * (1.5 if scheme.needs_extremes or scheme.strategy == "block" else 1) + further
     return narrow * passes / threads, narrow * _COMPARE / threads
 
 

@@ -12,7 +12,10 @@ from qtquant_app.core.json_text import shown
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.quant.method import REGISTRY, Method, composed
 
-__all__ = ["Method", "check", "find", "registry"]
+__all__ = ["COMPOSITIONS", "Method", "check", "find", "registry", "short_title"]
+
+COMPOSITIONS = ("awq+gptq", "awq+learned", "smoothquant+gptq", "smoothquant+learned")
+"""What menus offer beside single methods; any other folding and rounding can be named as well."""
 
 _LONGEST = 40
 """Characters of a name; the longest there is has 18."""
@@ -155,6 +158,11 @@ def find(name: str) -> type[Method]:
             code="method",
         )
     return _composed(*names)
+
+
+def short_title(name: str) -> str:
+    """What the method is called, without what its titles explain in brackets: "AWQ, then GPTQ". Raises as `find`."""
+    return ", then ".join(part.title.partition(" (")[0] for part in find(name).parts)
 
 
 def steps(name: str) -> tuple[str, str]:

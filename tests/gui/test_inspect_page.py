@@ -118,6 +118,21 @@ def test_every_knob_asks_for_a_new_picture(
     wait_for(qtbot, opened, LAYER, last)
 
 
+def test_a_picture_of_a_calibrated_method_says_that_it_is_the_start(
+    qtbot: QtBot, opened: InspectPage, session: Session
+) -> None:
+    session.select(LAYER)
+    wait_for(qtbot, opened, LAYER, Scheme())
+    assert opened.picture.note.text() == ""
+    combo = opened.panel.editor.method_combo
+    combo.setCurrentIndex(combo.findData("gptq"))
+    wait_for(qtbot, opened, LAYER, Scheme(method="gptq"))
+    assert "starts from: Clip search" in opened.picture.note.text() and opened.picture.note.isVisible()
+    combo.setCurrentIndex(combo.findData("mse"))
+    wait_for(qtbot, opened, LAYER, Scheme(method="mse"))
+    assert opened.picture.note.text() == ""
+
+
 def test_only_the_newest_request_is_shown(qtbot: QtBot, opened: InspectPage, session: Session) -> None:
     drawn: list[str] = []
     draw = opened.picture.draw

@@ -11,8 +11,8 @@ from qtquant_app.core.scheme import Scheme
 from qtquant_app.core.view import View
 from qtquant_app.gui.pages.inspect import InspectPage
 from qtquant_app.gui.session import Session
-from qtquant_app.gui.widgets.scheme_editor import SchemeEditor
-from qtquant_app.quant.methods import registry
+from qtquant_app.gui.widgets.scheme_editor import FROM_SAMPLES, SchemeEditor
+from qtquant_app.quant.methods import COMPOSITIONS, find, registry
 from tests.gui.scripted import Script
 
 
@@ -167,9 +167,44 @@ def test_a_method_that_does_not_work_per_tensor_gives_way_and_is_greyed_out(
     assert not combo.model().flags(combo.model().index(combo.findData("mse"), 0)) & Qt.ItemFlag.ItemIsEnabled
 
 
-def test_every_method_of_the_registry_can_be_chosen(editor: SchemeEditor) -> None:
-    offered = {editor.method_combo.itemData(row) for row in range(editor.method_combo.count())}
-    assert offered == set(registry())
+def test_every_method_and_the_usual_compositions_can_be_chosen_and_say_whether_they_look_at_samples(
+    editor: SchemeEditor,
+) -> None:
+    combo = editor.method_combo
+    offered = {combo.itemData(row): combo.itemText(row) for row in range(combo.count())}
+    assert set(offered) == set(registry()) | set(COMPOSITIONS) and len(offered) == combo.count()
+    assert {name for name, text in offered.items() if FROM_SAMPLES in text} == {
+        name for name in offered if find(name).needs_calibration
+    }
+    assert offered["awq+gptq"] == f"AWQ, then GPTQ{FROM_SAMPLES}" and FROM_SAMPLES not in offered["hqq"]
+
+
+def test_smoothquant_is_greyed_until_activations_are_quantized(editor: SchemeEditor) -> None:
+    row = editor.method_combo.model().index(editor.method_combo.findData("smoothquant+gptq"), 0)
+    assert not editor.method_combo.model().flags(row) & Qt.ItemFlag.ItemIsEnabled
+    _choose(editor.activations_combo, "int8")
+    assert editor.method_combo.model().flags(row) & Qt.ItemFlag.ItemIsEnabled
+
+
+def test_a_composed_method_is_shown_by_its_title_and_gives_way_where_it_does_not_work(
+    editor: SchemeEditor, changes: list[Scheme]
+) -> None:
+    both = Scheme(method="awq+gptq")
+    editor.set_scheme(both)
+    assert editor._read() == both and "AWQ" in editor.method_combo.currentText()
+    assert "GPTQ" in editor.preview_note and not changes
+    editor.bits_combo.setCurrentText("3")
+    assert editor.scheme == Scheme(bits=3, method="awq+gptq")
+    _choose(editor.activations_combo, "fp8")
+    assert editor.scheme == Scheme.from_json({"type": "float", "bits": 8, "activations": "fp8"})
+    combo = editor.method_combo
+    assert not combo.model().flags(combo.model().index(combo.findData("awq+gptq"), 0)) & Qt.ItemFlag.ItemIsEnabled
+    assert editor.preview_note == ""
+
+
+def test_a_method_that_nobody_knows_stays_as_the_recipe_has_it(editor: SchemeEditor) -> None:
+    editor.set_scheme(Scheme(method="of-tomorrow"))
+    assert editor._read().method == "of-tomorrow" and editor.preview_note == ""
 
 
 def test_views_without_meaning_are_greyed_and_left(qtbot: QtBot) -> None:

@@ -169,7 +169,7 @@ class InspectPage(QWidget):
     def _take_plan(self, plan: object) -> None:
         self.layers.model.set_plan(plan if isinstance(plan, Plan) else None)
         if self.picture.preview is not None and self.tensor is not None:
-            self.picture.remark(_remark(self._session.plan, self.tensor))
+            self.picture.remark(self._remark(self.tensor))
         self._offer()
 
     def _take_reports(self, reports: Iterable[TensorReport]) -> None:
@@ -214,8 +214,11 @@ class InspectPage(QWidget):
         """Shows a preview, from a sample or exact."""
         tensor = self.tensor
         if tensor is not None:
-            self.picture.draw(preview, _remark(self._session.plan, tensor))
+            self.picture.draw(preview, self._remark(tensor))
             self.figures.draw(preview, preview.shape[0] * preview.shape[1] * item_bytes(preview.stored))
+
+    def _remark(self, tensor: TensorInfo) -> str:
+        return " ".join(filter(None, (_kept(self._session.plan, tensor), self.panel.editor.preview_note)))
 
     def _show_exact(self, preview: Preview) -> None:
         self._draw(preview)
@@ -278,7 +281,7 @@ class InspectPage(QWidget):
         self.panel.offer(model=model, layer=layer, count=len(subjects))
 
 
-def _remark(plan: Plan | None, tensor: TensorInfo) -> str:
+def _kept(plan: Plan | None, tensor: TensorInfo) -> str:
     """What stands above the picture of a tensor that a run keeps; empty where it is quantized."""
     names = {tensor.name, tensor.part.stack.tensor.name if tensor.part else ""}  # its stack may stay whole
     planned = next((item for item in plan.tensors if item.name in names), None) if plan else None

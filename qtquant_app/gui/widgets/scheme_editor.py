@@ -10,6 +10,7 @@ from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QIntValidator, QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import QCheckBox, QComboBox, QFormLayout, QHBoxLayout, QLabel, QWidget
 
+from qtquant_app.core.errors import UsageError
 from qtquant_app.core.knobs import KINDS, Knobs, kind_of, knobs_of, layout_titles, scheme_of, with_activations
 from qtquant_app.core.scheme import MAX_BITS, MIN_BITS, Scheme
 from qtquant_app.gui.theme import GRID
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 GROUP_SIZES = (16, 32, 64, 128, 256, 512)
 LARGEST_GROUP = 1 << 24
 FLOAT_BITS = (4, 8)
+FROM_SAMPLES = " \N{MIDDLE DOT} from samples"
 STRATEGIES = (
     ("tensor", "Per tensor"),
     ("channel", "Per channel"),
@@ -44,7 +46,7 @@ class SchemeEditor(QWidget):
     def __init__(self, prefix: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._prefix = prefix
-        self._methods = _methods()
+        self._methods: dict[str, type[Method] | None] = dict(_methods())
         self._scheme = Scheme()
         self._free = self._scheme
         """The last scheme without 8-bit activations: what leaving them goes back to."""
@@ -66,6 +68,12 @@ class SchemeEditor(QWidget):
     @property
     def scheme(self) -> Scheme:
         return self._scheme
+
+    @property
+    def preview_note(self) -> str:
+        """What a picture made under the scheme has to say of its method; empty where it is what a run writes."""
+        method = self._method(self._scheme.method)
+        return "" if method is None else method.preview_note()
 
     def set_scheme(self, scheme: Scheme) -> None:
         """Shows `scheme`, saying nothing."""
@@ -95,9 +103,8 @@ class SchemeEditor(QWidget):
         self.group_combo.setCompleter(None)  # type: ignore[arg-type]  # None switches completion off
         self.group_combo.setValidator(QIntValidator(1, LARGEST_GROUP, self))
         self.group_combo.setToolTip("Columns that share a scale; any number may be typed")
-        for row, method in enumerate(self._methods.values()):
-            self.method_combo.addItem(method.title, method.name)
-            self.method_combo.setItemData(row, method.description, Qt.ItemDataRole.ToolTipRole)
+        for name in (*self._methods, *_compositions()):
+            self._offer_method(name)
 
     def _lay_out(self) -> None:
         form = QFormLayout(self)
@@ -128,7 +135,7 @@ class SchemeEditor(QWidget):
             self._edited()
 
     def _activations_edited(self) -> None:
-        self._change(with_activations(self._scheme, self.activations_combo.currentData(), self._free))
+        self._change(self._worked(with_activations(self._scheme, self.activations_combo.currentData(), self._free)))
 
     def _edited(self) -> None:
         self._change(self._read())
@@ -152,11 +159,23 @@ class SchemeEditor(QWidget):
         """`scheme` with the method chosen, or with the first that works for it where that one does not."""
         if self._works(scheme.method, scheme):
             return scheme
-        return replace(scheme, method=next(name for name in self._methods if self._works(name, scheme)))
+        return replace(scheme, method=next(name for name in _methods() if self._works(name, scheme)))
 
     def _works(self, name: str, scheme: Scheme) -> bool:
-        method = self._methods.get(name)
+        method = self._method(name)
         return method is None or not method.refuses(scheme)
+
+    def _method(self, name: str) -> type[Method] | None:
+        """A method, several in one among them; None for a name that a recipe brought along and nobody knows."""
+        if name not in self._methods:
+            self._methods[name] = _found(name)
+        return self._methods[name]
+
+    def _offer_method(self, name: str) -> None:
+        method = self._method(name)
+        self.method_combo.addItem(_words(name, method), name)
+        tip = "" if method is None else method.description
+        self.method_combo.setItemData(self.method_combo.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
 
     def _last_group(self) -> int:
         return self._scheme.group_size or GROUP_SIZES[3]
@@ -178,6 +197,8 @@ class SchemeEditor(QWidget):
             self.group_combo.setCurrentIndex(self.group_combo.findData(knobs.group_size))
             self.group_combo.setEditText(str(knobs.group_size))
         self.symmetric_check.setChecked(knobs.symmetric)
+        if self.method_combo.findData(knobs.method) < 0:
+            self._offer_method(knobs.method)
         _select(self.method_combo, knobs.method)
         _select(self.activations_combo, self._scheme.activations)
         del blockers
@@ -200,8 +221,8 @@ class SchemeEditor(QWidget):
             _item(self.strategy_combo, row).setEnabled(
                 not (strategy == "block" and kind != "float") and not (strategy == "group" and fp8)
             )
-        for row, name in enumerate(self._methods):
-            _item(self.method_combo, row).setEnabled(self._works(name, scheme))
+        for row in range(self.method_combo.count()):
+            _item(self.method_combo, row).setEnabled(self._works(self.method_combo.itemData(row), scheme))
 
 
 def _label(text: str, control: QWidget) -> QLabel:
@@ -239,3 +260,28 @@ def _methods() -> Mapping[str, type[Method]]:
     from qtquant_app.quant.methods import registry
 
     return registry()
+
+
+def _compositions() -> tuple[str, ...]:
+    from qtquant_app.quant.methods import COMPOSITIONS
+
+    return COMPOSITIONS
+
+
+def _words(name: str, method: type[Method] | None) -> str:
+    """What a method is called in the list, and whether it looks at samples."""
+    from qtquant_app.quant.methods import short_title
+
+    if method is None:
+        return name
+    title = method.title if len(method.parts) == 1 else short_title(name)
+    return f"{title}{FROM_SAMPLES}" if method.needs_calibration else title
+
+
+def _found(name: str) -> type[Method] | None:
+    from qtquant_app.quant.methods import find
+
+    try:
+        return find(name)
+    except UsageError:
+        return None

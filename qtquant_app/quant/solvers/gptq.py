@@ -21,8 +21,12 @@ from qtquant_app.quant.solvers.loss import better_rows, check_hessian, row_losse
 from qtquant_app.quant.solvers.refit import refitted
 from qtquant_app.quant.solvers.visit import Columns, visited
 
+SHRINKAGE = 0.3
+"""How much of the diagonal is added to it. Second moments of one kind of text are not those of another: with none, codes found on
+technical documentation undid three quarters of the gain on a novel."""
+
 DAMPING = 0.01
-"""What is added to the diagonal, as a share of its mean, as in the paper."""
+"""What is added to the diagonal besides, as a share of its mean, as in the paper; more, where that does not suffice."""
 
 _MOST_DAMPING = 1e4
 _GROWTH = 4.0
@@ -34,7 +38,7 @@ class Found:
 
     solved: Solved
     loss: float
-    """tr(E H E^T), the mean over the tokens of the squared error of all outputs."""
+    """tr(E H E^T), H with its larger diagonal: the mean over the tokens of the squared error of all outputs, and some more."""
     start_loss: float
     """That of the start: the nearest codes, ranges by least squared error weighted by diag(H)."""
     damping: float
@@ -49,17 +53,20 @@ def gptq(
     scheme: Scheme,
     dtype: str,
     *,
+    shrinkage: float = SHRINKAGE,
     damping: float = DAMPING,
     refits: int = 1,
     sweeps: int = 2,
 ) -> Found:
     """Codes of float32 weight [rows, columns] for inputs of the second moments `hessian`, the mean of x x^T, [columns, columns].
 
-    `scheme` is one of integer codes; `dtype` stores its scales. Each row is at least as good as the start by e H e^T. Where no
-    damping makes `hessian` positive definite, the start is what is found, with a `reason`. With no `refits` and no `sweeps` it is
-    plain GPTQ with columns in the order of falling diag(H). Raises NonFinite, ScaleOverflow, and ValueError for a bad `hessian`.
+    `scheme` is one of integer codes; `dtype` stores its scales. Each row is at least as good as the start by e H e^T, H with its
+    diagonal 1 + `shrinkage` as large. Where no damping makes that positive definite, the start is what is found, with a `reason`.
+    With no `shrinkage`, `refits` and `sweeps` it is plain GPTQ with columns in the order of falling diag(H). Raises NonFinite,
+    ScaleOverflow, and ValueError for a bad `hessian`.
     """
     check_hessian(weight, hessian)
+    hessian = hessian + torch.diag(shrinkage * hessian.diagonal().clamp(min=0))
     importance = importance_of(hessian)
     grid = range_grid(weight, scheme, dtype, importance)
     best = start = Solved(encode(weight, grid), grid)

@@ -46,6 +46,8 @@ class InputMoments:
             self._add(part)
 
     def _add(self, rows: Tensor) -> None:
+        if not len(rows):
+            return
         sizes = rows.abs()
         largest = sizes.amax(0).float()
         if not bool(largest.isfinite().all()):

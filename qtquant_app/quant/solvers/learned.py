@@ -87,6 +87,8 @@ def learn(
     trial = _Trial(block, layers, calls, settings, sensitivity)
     linears = {name: layer.linear for name, layer in layers.items()}
     with replaced(block, linears, trial.arithmetic.multiply) as weights:
+        for name, codes in trial.codes.items():
+            codes.write(weights[name].data)
         before = yield from trial.judged(weights, 0)
         yield from trial.steps(weights, seed)
         after = yield from trial.judged(weights, trial.total - len(trial.judges))
@@ -115,7 +117,6 @@ class _Trial:
 
     def judged(self, weights: Mapping[str, Tensor], done: int) -> Generator[Progress, None, float]:
         """The mean loss of the judging calls under the present codes."""
-        self._write(weights)
         sums = 0.0
         for index in self.judges:
             with torch.no_grad():
@@ -126,7 +127,6 @@ class _Trial:
 
     def steps(self, weights: Mapping[str, Tensor], seed: int) -> Iterator[Progress]:
         for step, index in enumerate(_order(len(self.calls), self.count, seed)):
-            self._write(weights)
             with torch.enable_grad():
                 output = self.arithmetic.run(self.block, self.calls[index])
             loss, gradient = loss_and_gradient(output, self.calls.target(index), self.sensitivity)
@@ -135,16 +135,14 @@ class _Trial:
             for name, codes in self.codes.items():
                 slope, weights[name].grad = weights[name].grad, None
                 if slope is not None:
-                    codes.learn(slope, share * self.settings.code_rate, share * self.settings.scale_rate)
+                    codes.learn(
+                        slope, share * self.settings.code_rate, share * self.settings.scale_rate, weights[name].data
+                    )
             yield Progress(len(self.judges) + step + 1, self.total, loss)
 
     def _loss(self, index: int) -> tuple[float, Tensor]:
         output = self.arithmetic.run(self.block, self.calls[index])
         return loss_and_gradient(output, self.calls.target(index), self.sensitivity)
-
-    def _write(self, weights: Mapping[str, Tensor]) -> None:
-        for name, codes in self.codes.items():
-            codes.weight(weights[name].data)
 
 
 def rate_share(step: int, count: int) -> float:

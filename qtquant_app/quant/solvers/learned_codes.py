@@ -8,7 +8,8 @@ its group of g (round(p) - z), as in Esser et al., "Learned step size quantizati
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -22,11 +23,81 @@ _MEAN, _SQUARE = 0.9, 0.95
 _EDGE = 0.499
 """A position lies within half a step of its code; a little less, so that no rounding of float32 takes it across."""
 
-_TINY = 1e-30
-"""Added to a divisor that is zero where no gradient ever came."""
+_TINY = 1e-15
+"""Added to the root of the mean square: smaller gradients than this count for nothing."""
+
+_PIECE = {"cpu": 1 << 17}
+_LARGE_PIECE = 1 << 24
+"""Weights that are worked on at once."""
 
 
-@dataclass(slots=True)
+class Codes:
+    """The codes of one matrix while they are learned. `write` gives w' as they are; `learn` moves them against a gradient."""
+
+    def __init__(self, weight: Tensor, start: Solved, dtype: str, moves: bool = True) -> None:
+        """Begins at `start`, each position as near to weight [rows, columns] as its code allows. Only scales are learned where not
+        `moves`, and none where one scale serves all of the tensor. `dtype` stores the scales."""
+        grid = start.grid
+        self._grid, self._dtype, self._moves = grid, DTYPES[dtype], moves
+        self._columns = weight.shape[1]
+        self._step = max(1, _PIECE.get(weight.device.type, _LARGE_PIECE) // self._columns)
+        codes = grouped(start.codes.float(), grid.group)
+        self._position = _nearest(grouped(weight.float(), grid.group), codes, grid) if moves else codes
+        self._scale = grid.scale.clone()
+        self._shares_scale = len(grid.scale) > 1 and grid.scale.stride(0) == 0
+        self._moments = Moments.of(self._position) if moves else None
+        self._scale_moments = Moments.of(self._scale)
+        self._steps = 0
+
+    def write(self, out: Tensor) -> None:
+        """Writes w' to `out`, [rows, columns] of any float dtype."""
+        for rows in self._pieces():
+            self._write(rows, out)
+
+    def learn(self, gradient: Tensor, code_rate: float, scale_rate: float, out: Tensor) -> None:
+        """One step against `gradient`, [rows, columns], the positions by about `code_rate` at most, the scales by that share of
+        theirs; then as `write`."""
+        self._steps += 1
+        for rows in self._pieces():
+            parts = grouped(gradient[rows].float(), self._grid.group)
+            slope = (parts * self._units(rows)).sum(-1)
+            if self._moments is not None:
+                position = self._position[rows]
+                self._moments.step(rows, parts, self._steps, position, code_rate)
+                position.clamp_(-_EDGE, self._grid.levels - 1 + _EDGE)
+            if not self._shares_scale:
+                scale = self._scale[rows]
+                self._scale_moments.step(rows, slope, self._steps, scale, scale_rate * scale)
+            self._write(rows, out)
+
+    def solved(self) -> Solved:
+        """The present codes on their grid, as they would be stored."""
+        codes = ungrouped(self._position.round(), self._columns).to(torch.uint8)
+        return Solved(codes, replace(self._grid, scale=self._stored(slice(None))))
+
+    def _pieces(self) -> Iterator[slice]:
+        """Rows that are worked on at once: what they take stays in a CPU's cache."""
+        for first in range(0, len(self._scale), self._step):
+            yield slice(first, first + self._step)
+
+    def _write(self, rows: slice, out: Tensor) -> None:
+        values = self._units(rows).mul_(self._stored(rows)[..., None])
+        if self._grid.offset == "float":
+            values.add_(self._grid.zero[rows, :, None])
+        out[rows] = values.flatten(1)[:, : self._columns]
+
+    def _units(self, rows: slice) -> Tensor:
+        """What is multiplied by the scale: codes less their zero point, or codes where the offset is a float."""
+        units = self._position[rows].round()
+        return units if self._grid.offset == "float" else units.sub_(self._grid.zero[rows, :, None])
+
+    def _stored(self, rows: slice) -> Tensor:
+        """The scales as the dtype that stores them holds them."""
+        stored = self._scale[rows].to(self._dtype).float()
+        return torch.where((stored > 0) & stored.isfinite(), stored, self._grid.scale[rows])
+
+
+@dataclass(frozen=True, slots=True)
 class Moments:
     """Adam's running means of a gradient and of its square."""
 
@@ -37,71 +108,17 @@ class Moments:
     def of(cls, values: Tensor) -> Moments:
         return cls(torch.zeros_like(values), torch.zeros_like(values))
 
-    def step(self, gradient: Tensor, count: int) -> Tensor:
-        """The direction of step number `count` (from 1): about -1 to 1 in each element."""
-        self.mean.mul_(_MEAN).add_(gradient, alpha=1 - _MEAN)
-        self.square.mul_(_SQUARE).addcmul_(gradient, gradient, value=1 - _SQUARE)
-        size = self.square.sqrt().mul_((1 - _SQUARE**count) ** -0.5 * (1 - _MEAN**count)).add_(_TINY)
-        return self.mean / size
-
-
-class Codes:
-    """The codes of one matrix while they are learned.
-
-    `weight` gives w' under the present codes; `learn` takes the gradient of a loss with respect to it.
-    """
-
-    def __init__(self, weight: Tensor, start: Solved, dtype: str, moves: bool = True) -> None:
-        """Begins at `start`, each position as near to float32 weight [rows, columns] as its code allows. Only scales are learned
-        where not `moves`, and none where one scale serves all of the tensor."""
-        grid = start.grid
-        self.grid, self.dtype, self.moves = grid, dtype, moves
-        self._columns = weight.shape[1]
-        self._scale, self._zero = grid.scale.clone(), grid.zero[..., None]
-        codes = grouped(start.codes.float(), grid.group)
-        self._position = codes
-        if moves:
-            self._position = _nearest(grouped(weight.float(), grid.group), codes, grid)
-        self._alone = grid.scale.shape[0] > 1 and grid.scale.stride(0) == 0
-        self._moments: tuple[Moments | None, Moments] | None = None
-        self._steps = 0
-
-    def weight(self, out: Tensor) -> None:
-        """Writes w' to `out`, [rows, columns] of any float dtype."""
-        values = self._units() * self._stored()[..., None]
-        if self.grid.offset == "float":
-            values += self._zero
-        out.copy_(ungrouped(values, self._columns))
-
-    def learn(self, gradient: Tensor, code_rate: float, scale_rate: float) -> None:
-        """One step against `gradient`, [rows, columns]: positions by at most about `code_rate`, scales by that share of theirs."""
-        self._steps += 1
-        parts = grouped(gradient.float(), self.grid.group)
-        if self._moments is None:
-            self._moments = Moments.of(self._position) if self.moves else None, Moments.of(self._scale)
-        positions, scales = self._moments
-        slope = (parts * self._units()).sum(-1)
-        if positions is not None:
-            step = positions.step(parts, self._steps)
-            self._position.sub_(step, alpha=code_rate).clamp_(-_EDGE, self.grid.levels - 1 + _EDGE)
-        if not self._alone:
-            self._scale.mul_(1 - scale_rate * scales.step(slope, self._steps))
-
-    def solved(self) -> Solved:
-        """The present codes on their grid, as they would be stored."""
-        codes = ungrouped(self._position.round(), self._columns).to(torch.uint8)
-        grid = self.grid
-        return Solved(codes, Grid(self._stored(), grid.zero, grid.group, grid.levels, grid.offset))
-
-    def _units(self) -> Tensor:
-        """What is multiplied by the scale: codes less their zero point, or codes where the offset is a float."""
-        units = self._position.round()
-        return units if self.grid.offset == "float" else units.sub_(self._zero)
-
-    def _stored(self) -> Tensor:
-        """The scales as the dtype that stores them holds them."""
-        stored = self._scale.to(DTYPES[self.dtype]).float()
-        return torch.where((stored > 0) & stored.isfinite(), stored, self.grid.scale)
+    def step(self, rows: slice, gradient: Tensor, count: int, values: Tensor, rate: float | Tensor) -> None:
+        """Moves `values`, those of `rows`, by step number `count` (from 1) against their `gradient`, by about `rate` at most."""
+        mean, square = self.mean[rows], self.square[rows]
+        mean.mul_(_MEAN).add_(gradient, alpha=1 - _MEAN)
+        square.mul_(_SQUARE).addcmul_(gradient, gradient, value=1 - _SQUARE)
+        size = square.sqrt().add_(_TINY)
+        share = (1 - _SQUARE**count) ** 0.5 / (1 - _MEAN**count)
+        if isinstance(rate, float):
+            values.addcdiv_(mean, size, value=-rate * share)
+        else:
+            values.addcmul_(mean / size, rate, value=-share)
 
 
 def _nearest(weight: Tensor, codes: Tensor, grid: Grid) -> Tensor:

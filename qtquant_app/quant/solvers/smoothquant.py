@@ -93,4 +93,4 @@ def _alike(values: Tensor, tied: Tensor | None) -> Tensor:
     if tied is None:
         return values
     room = torch.zeros(int(tied.max()) + 1, device=values.device)
-    return room.index_reduce(0, tied, values, "amax")[tied]
+    return room.scatter_reduce(0, tied, values, "amax")[tied]

@@ -95,7 +95,20 @@ def test_formats_and_methods_are_listed(capsys: pytest.CaptureFixture[str]) -> N
     formats = _json(capsys, "formats")["formats"]
     assert {f["name"] for f in formats} >= {"compressed-tensors", "qtquant"}
     assert set(formats[0]) >= {"name", "extension", "bits", "readers", "available", "reason"}
-    assert {m["name"] for m in _json(capsys, "methods")["methods"]} >= {"rtn", "mse"}
+    methods = {m["name"]: m for m in _json(capsys, "methods")["methods"]}
+    assert methods["mse"]["stage"] == "rounding" and not methods["mse"]["needs_calibration"]
+    assert methods["awq"]["stage"] == "folding" and methods["awq"]["needs_calibration"]
+
+
+def test_a_preview_of_a_calibrated_method_says_that_it_shows_the_start(
+    capsys: pytest.CaptureFixture[str], source: str
+) -> None:
+    words = ["preview", source, "--layer", "model.layers.0.mlp.down_proj", "--group-size", "64"]
+    shown = {name: _json(capsys, *words, "--method", name) for name in ("mse", "gptq", "awq+gptq")}
+    assert shown["gptq"]["sqnr_db"] == shown["mse"]["sqnr_db"] == shown["awq+gptq"]["sqnr_db"]
+    for name in shown:
+        assert main([*words, "--method", name]) == 0
+        assert ("starts from" in capsys.readouterr().out) == (name != "mse")
 
 
 def test_text_output_is_for_people(capsys: pytest.CaptureFixture[str], source: str, tmp_path: Path) -> None:
@@ -140,10 +153,6 @@ def test_bad_requests_are_refused_in_a_sentence_and_nothing_is_written(
 ) -> None:
     assert says in _refused(capsys, "quantize", source, "-o", str(tmp_path / "out"), *words)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m"]
-
-
-def test_a_command_of_a_later_version_is_not_taken_for_a_model(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "not in this version" in _refused(capsys, "upload", "OUT", "ORG/NAME")
 
 
 def test_bad_sources_are_refused_in_a_sentence_and_nothing_is_written(

@@ -10,7 +10,7 @@ from qtquant_app.core.scheme_label import parse_label
 from tests.unit.quant.cases import schemes
 
 
-@given(schemes(methods=("rtn", "mse", "hqq", "gptq")))
+@given(schemes(methods=("rtn", "mse", "hqq", "awq+gptq")))
 def test_a_label_reads_back_as_its_scheme(scheme: Scheme) -> None:
     assert parse_label(scheme.label) == scheme
     assert parse_label(f"  {scheme.label.upper().replace(' ', '   ')} ") == scheme

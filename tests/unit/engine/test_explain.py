@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from qtquant_app.cli.main import main
+from qtquant_app.core.bits import digits
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.derivation import full_text, steps
 from qtquant_app.core.errors import PlanError, QtQuantError, SourceError, UsageError
@@ -199,3 +201,27 @@ def test_bits_of_the_scale_are_those_of_the_backend(tmp_path: Path) -> None:
     chunk = CpuBackend().quantize(weights.numpy(), "F32", scheme, 4)
     found = explained(opened(tmp_path, {LAYER: weights}), scheme, 2, 40)
     assert found.scale.pattern == bits_of(chunk.scale)[2, 1]
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_what_hqq_fitted_is_told_from_the_start_on(tmp_path: Path, symmetric: bool) -> None:
+    checkpoint = opened(tmp_path, {LAYER: gaussian(8, 64, seed=5)})
+    scheme = Scheme(3, group_size=64, symmetric=symmetric, method="hqq")
+    all_rows = [explained(checkpoint, scheme, row, 6) for row in range(8)]
+    found = max(all_rows, key=lambda one: one.fitted.rounds if one.fitted else 0)
+    start = explained(checkpoint, replace(scheme, method="rtn"), found.row, 6)
+    assert found.fitted is not None and found.fitted.rounds > 0 and start.fitted is None
+    assert (found.fitted.scale, found.fitted.zero) == (start.scale.value, start.zero)
+    assert (found.exact_scale, found.exact_zero) == (start.exact_scale, start.exact_zero)
+    assert found.scale.value != start.scale.value
+    assert found.restored == pytest.approx((found.code - found.zero) * found.scale.value)
+    told = full_text(found)
+    assert "of HQQ then fitted s and z" in told and f"s = {digits(found.scale.value)} (F32)" in told
+    assert found.to_json()["fitted"]["rounds"] == found.fitted.rounds and "fitted" not in start.to_json()
+
+
+def test_weights_that_lie_on_their_levels_leave_hqq_nothing_to_do(tmp_path: Path) -> None:
+    levels = torch.arange(64, dtype=torch.float32).remainder(8).reshape(1, 64)
+    found = explained(opened(tmp_path, {LAYER: levels}), Scheme(3, group_size=64, symmetric=False, method="hqq"), 0, 3)
+    assert found.fitted is not None and found.fitted.rounds == 0 and found.error == 0
+    assert "so it stays" in full_text(found)

@@ -62,7 +62,7 @@ def test_its_codes_are_those_of_the_textbook_s_loop(kind: dict[str, Any], column
     loss = row_losses(weight, Solved(expected, grid), hessian)
     start = Solved(encode(weight, grid), grid)
     kept, _ = better_rows(start, row_losses(weight, start, hessian), Solved(expected, grid), loss)
-    found = gptq(weight, hessian, scheme, "BF16", refits=0, sweeps=0)
+    found = gptq(weight, hessian, scheme, "BF16", shrinkage=0, refits=0, sweeps=0)
     assert torch.equal(found.solved.codes, kept.codes)
     assert torch.equal(found.solved.grid.scale, grid.scale)
     assert not torch.equal(kept.codes, start.codes)
@@ -92,7 +92,9 @@ def test_the_outputs_err_less_than_with_mse_ranges_and_nearest_codes(kind: dict[
     found = gptq(weight, hessian, scheme, "BF16")
     error = output_error(weight, restored(found.solved), values)
     assert found.reason == ""
-    assert error == pytest.approx(found.loss, rel=1e-3)
+    exact = gptq(weight, hessian, scheme, "BF16", shrinkage=0)
+    assert output_error(weight, restored(exact.solved), values) == pytest.approx(exact.loss, rel=1e-3)
+    assert exact.loss < error < found.loss
     assert error < 0.8 * output_error(weight, restored(nearest), values)
     assert found.loss < found.start_loss
 
@@ -107,6 +109,20 @@ def test_each_step_after_plain_gptq_lowers_the_loss() -> None:
 
 
 @pytest.mark.parametrize("offset", ["integer", "float"])
+def test_shrinkage_serves_inputs_of_another_kind_than_the_samples() -> None:
+    seen, unseen = inputs(300, 128, seed=20), inputs(300, 128, seed=20)
+    mixer = torch.linalg.qr(torch.randn(128, 128, generator=torch.Generator().manual_seed(2)))[0]
+    unseen = 0.7 * unseen + 0.3 * unseen @ mixer
+    weight, scheme = weights(32, 128, seed=20), Scheme(bits=3, symmetric=False, group_size=32)
+    errors = [
+        output_error(
+            weight, restored(gptq(weight, second_moments(seen), scheme, "BF16", shrinkage=much).solved), unseen
+        )
+        for much in (0.0, 0.3)
+    ]
+    assert errors[1] < errors[0]
+
+
 def test_scales_found_again_are_those_of_a_least_squares_solver(offset: Any) -> None:
     weight, values = weights(5, 100, seed=8), inputs(400, 100, seed=8)
     scheme = Scheme(bits=3, symmetric=False, group_size=32, offset=offset)

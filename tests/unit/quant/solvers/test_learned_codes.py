@@ -38,7 +38,7 @@ def start(scheme: Scheme, dtype: str, seed: int, rows: int = 5, columns: int = 2
 
 def written(codes: Codes, like: Tensor) -> Tensor:
     out = torch.empty_like(like)
-    codes.weight(out)
+    codes.write(out)
     return out
 
 
@@ -56,16 +56,17 @@ def test_before_the_first_step_the_codes_are_those_of_the_start(scheme: Scheme, 
 def test_what_is_learned_stays_on_a_grid_that_can_be_stored(scheme: Scheme, dtype: str, seed: int, moves: bool) -> None:
     weight, solved = start(scheme, dtype, seed)
     codes = Codes(weight, solved, dtype, moves)
-    generator = torch.Generator().manual_seed(seed)
+    generator, out = torch.Generator().manual_seed(seed), torch.empty_like(weight)
     for _ in range(6):
-        codes.learn(torch.randn(weight.shape, generator=generator), 0.7, 0.3)
+        codes.learn(torch.randn(weight.shape, generator=generator), 0.7, 0.3, out)
     learned = codes.solved()
     assert learned.codes.shape == weight.shape
     assert int(learned.codes.max()) < scheme.levels
     assert torch.equal(learned.grid.scale.to(DTYPES[dtype]).float(), learned.grid.scale)
     assert bool((learned.grid.scale > 0).all())
     assert torch.equal(learned.grid.zero, solved.grid.zero)
-    assert torch.equal(written(codes, weight), restored(learned))
+    assert torch.equal(out, restored(learned))
+    assert torch.equal(written(codes, weight), out)
     assert moves or torch.equal(learned.codes, solved.codes)
     if scheme.strategy == "tensor":
         assert len(learned.grid.scale.unique()) == 1
@@ -77,7 +78,7 @@ def test_a_step_follows_the_gradient_through_the_rounding_as_a_plain_loop_finds_
     weight, solved = start(scheme, "F32", seed=3, rows=3, columns=10)
     codes = Codes(weight, solved, "F32")
     slope = torch.randn(weight.shape, generator=torch.Generator().manual_seed(1))
-    codes.learn(slope, code_rate=0.25, scale_rate=0.125)
+    codes.learn(slope, code_rate=0.25, scale_rate=0.125, out=torch.empty_like(weight))
     learned, grid = codes.solved(), solved.grid
     for row in range(3):
         for group in range(3):
@@ -95,15 +96,20 @@ def test_a_step_follows_the_gradient_through_the_rounding_as_a_plain_loop_finds_
 
 
 def test_the_steps_are_those_of_adam_in_torch() -> None:
-    values = torch.zeros(7, requires_grad=True)
-    adam = torch.optim.Adam([values], lr=1.0, betas=(0.9, 0.95), eps=1e-30)
-    moments, sums = Moments.of(values.detach()), torch.zeros(7)
+    wanted = torch.ones(7, requires_grad=True)
+    adam = torch.optim.Adam([wanted], lr=0.5, betas=(0.9, 0.95), eps=1e-15)
+    alone, each = torch.ones(7), torch.ones(7)
+    moments = Moments.of(alone), Moments.of(each)
     generator = torch.Generator().manual_seed(0)
     for count in range(1, 6):
-        values.grad = torch.randn(7, generator=generator)
+        wanted.grad = torch.randn(7, generator=generator)
         adam.step()
-        sums -= moments.step(values.grad, count)
-    torch.testing.assert_close(sums, values.detach())
+        for first, last in ((0, 3), (3, 7)):
+            rows = slice(first, last)
+            moments[0].step(rows, wanted.grad[rows], count, alone[rows], 0.5)
+            moments[1].step(rows, wanted.grad[rows], count, each[rows], torch.full((last - first,), 0.5))
+    torch.testing.assert_close(alone, wanted.detach())
+    torch.testing.assert_close(each, wanted.detach())
 
 
 def test_a_column_that_no_input_reaches_keeps_its_codes() -> None:
@@ -112,7 +118,7 @@ def test_a_column_that_no_input_reaches_keeps_its_codes() -> None:
     slope = torch.ones_like(weight)
     slope[:, 4] = 0
     for _ in range(20):
-        codes.learn(slope, 0.2, 0.0)
+        codes.learn(slope, 0.2, 0.0, torch.empty_like(weight))
     learned = codes.solved()
     assert torch.equal(learned.codes[:, 4], solved.codes[:, 4])
     assert not torch.equal(learned.codes, solved.codes)
