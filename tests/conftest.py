@@ -12,6 +12,7 @@ from hypothesis import settings
 # an @example.
 settings.register_profile("repeat", derandomize=True, database=None)
 settings.register_profile("explore")
+os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"  # nobody answers there; a test that wants a Hub starts one
 settings.load_profile(os.environ.get("QTQUANT_TESTS", "repeat"))
 
 

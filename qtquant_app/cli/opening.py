@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 
 from qtquant_app.core.checkpoint import Checkpoint
@@ -18,3 +19,16 @@ def opened(options: Namespace) -> Checkpoint:
     from qtquant_app.engine.importance import with_statistics
 
     return with_statistics(checkpoint, path)
+
+
+def say_cost(checkpoint: Checkpoint, layer: str) -> None:
+    """Says on stderr what will be fetched of a model that is not here. Raises UsageError where it has no such layer."""
+    if checkpoint.remote is None:
+        return
+    from qtquant_app.cli.progress import say
+    from qtquant_app.core.quantities import bytes_text
+    from qtquant_app.engine.hub.cost import cost_of
+
+    cost = cost_of(checkpoint, layer)
+    if cost:
+        say(f"fetching {bytes_text(cost)} of {checkpoint.label} from the Hub", stream=sys.stderr)

@@ -17,6 +17,7 @@ from qtquant_app.cli import (
     jobs,
     pattern,
     presets,
+    results,
     runtime,
     search,
     statistics,
@@ -184,6 +185,9 @@ def _add_work(verbs: Any) -> None:
     calibration.add_options(shown)
     statistics.add_options(_verb(verbs, "statistics", statistics.statistics, "which columns matter, for --importance"))
     evaluate.add_options(_verb(verbs, "evaluate", evaluate.evaluate, "run a result beside its original on a text"))
+    results.add_options(
+        _verb(verbs, "results", results.results, "quantized checkpoints side by side: size and quality")
+    )
 
 
 def _add_hub(verbs: Any) -> None:

@@ -7,23 +7,32 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from qtquant_app.core.calibration import Calibration
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.core.usual import usual
 
 
 def quantize_words(
-    model: str, output: str, recipe: Recipe, recipe_file: str = "", device: str = "auto", statistics: str = ""
+    model: str,
+    output: str,
+    recipe: Recipe,
+    recipe_file: str = "",
+    device: str = "auto",
+    statistics: str = "",
+    calibration: Calibration | None = None,
 ) -> tuple[str, ...]:
     """`qtquant quantize` for `recipe`: with plain options where they can say all of it, else with `--recipe recipe_file`.
 
-    A recipe with rules needs `recipe_file`; ValueError without. `statistics` is the file that says which columns matter.
+    A recipe with rules needs `recipe_file`; ValueError without. `statistics` is the file that says which columns matter,
+    `calibration` says which samples methods look at.
     """
     if recipe.rules and not recipe_file:
         raise ValueError("rules need a recipe file")
     words = ["qtquant", "quantize", model, "-o", output]
     words += ["--recipe", recipe_file] if recipe.rules else recipe_options(recipe)
     words += ["--importance", statistics] if statistics else []
+    words += [] if calibration is None else calibration_options(calibration)
     return (*words, *(["--device", device] if device != "auto" else []))
 
 
@@ -57,6 +66,19 @@ def scheme_options(scheme: Scheme, base: Scheme | None = None) -> list[str]:
     if scheme.symmetric != base.symmetric:
         words.append("--symmetric" if scheme.symmetric else "--asymmetric")
     return [*words, *method]
+
+
+def calibration_options(calibration: Calibration) -> list[str]:
+    """The options that choose these samples; what is as it would be anyway goes unsaid."""
+    usual, words, source = Calibration(), [], calibration.source
+    if source != usual.source:
+        words += [f"--calibration={source}"] if source.startswith("-") else ["--calibration", source]
+    if calibration.samples != usual.samples:
+        words += ["--samples", str(calibration.samples)]
+    if calibration.length != usual.length:
+        words += ["--seqlen", str(calibration.length)]
+    words += ["--chat"] if calibration.chat else []
+    return [*words, *(["--seed", str(calibration.seed)] if calibration.seed != usual.seed else [])]
 
 
 def shell_line(words: Sequence[str]) -> str:

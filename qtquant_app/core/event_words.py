@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from qtquant_app.core.events import (
+    Calibrated,
     Event,
     FileTransferred,
     Planned,
@@ -49,10 +50,11 @@ def describe(event: Event) -> str:
 
 
 class Teller:
-    """Describes events in turn. A run that waits says so at each look; it is told once."""
+    """Describes events in turn. A run that waits says so at each look, and calibration names its block at each step; both are
+    told once."""
 
     def __init__(self) -> None:
-        self._waiting = ""
+        self._waiting = self._block = ""
 
     def lines(self, events: Iterable[Event]) -> list[str]:
         """The lines that `events` are worth, in their order."""
@@ -61,6 +63,9 @@ class Teller:
     def line(self, event: Event) -> str:
         """The line that `event` is worth, or nothing."""
         line = describe(event)
+        if isinstance(event, Calibrated):
+            known, self._block = self._block, event.text
+            return "" if event.text == known else f"calibrating {event.text}"
         if not isinstance(event, Waiting):
             self._waiting = ""
             return line

@@ -10,13 +10,14 @@ from pathlib import Path
 from qtquant_app.core.budget import Treatment
 from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
 from qtquant_app.core.errors import PlanError, UsageError
-from qtquant_app.core.events import Event
+from qtquant_app.core.events import Event, Warned
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scan import TensorScan
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.allocation import Choices
 from qtquant_app.engine.budget_error import places, predicted
 from qtquant_app.engine.budget_sets import FusedSet, fused_sets
+from qtquant_app.engine.sampled import sampled
 from qtquant_app.engine.scan import scan
 from qtquant_app.formats import Format, find
 from qtquant_app.quant.methods import check as check_method
@@ -59,7 +60,10 @@ def measure(
     device: str,
     cache: bool | Path,
 ) -> Generator[Event, None, list[MeasuredSet]]:
-    """The sets of `checkpoint`, measured by a scan. Raises PlanError where a set can take none of `treatments`."""
+    """The sets of `checkpoint`, measured by a scan; of a model that is not here, by one of a sample.
+
+    Raises PlanError where a set can take none of `treatments`.
+    """
     format = find(recipe.format)
     sets = fused_sets(checkpoint, recipe)
     if not sets:
@@ -68,7 +72,11 @@ def measure(
     schemes = dict.fromkeys(t for t in (*treatments, *given) if isinstance(t, Scheme))
     for scheme in schemes:
         check_method(scheme)
-    report = yield from scan(checkpoint, tuple(schemes), format=recipe.format, device=device, cache=cache)
+    looked_at = checkpoint
+    if checkpoint.remote is not None:
+        looked_at = sampled(checkpoint)
+        yield Warned("sampled", f"{checkpoint.label} is not here: its errors are measured on a few rows of each tensor")
+    report = yield from scan(looked_at, tuple(schemes), format=recipe.format, device=device, cache=cache)
     scans = {tensor.name: tensor for tensor in report.tensors}
     weigh = places(tensor for found in sets for tensor in found.tensors)
     return [_measured(found, treatments, scans, weigh, format) for found in sets]

@@ -1,41 +1,55 @@
-"""Runs a result beside its original on a text. The weights are those in the files, decoded by the format they are written in."""
+"""Runs a result beside its original. The weights are those in the files, decoded by the format they are written in."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, nullcontext
-from functools import partial
-from math import exp, sqrt
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
+from qtquant_app.core.calibration import RANDOM, Calibration
 from qtquant_app.core.checkpoint import Checkpoint
-from qtquant_app.core.errors import EvaluateError
+from qtquant_app.core.continuation import Continuation
+from qtquant_app.core.errors import DeviceError, EvaluateError, QtQuantError
 from qtquant_app.core.evaluation import Evaluation
 from qtquant_app.core.events import Event, RunStarted, StageChanged, TextRead
 from qtquant_app.core.plan import Plan
-from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.device import resolve
-from qtquant_app.engine.language_model import LanguageModel, linear_layers, open_language_model
-from qtquant_app.engine.packed.whole import somebody_elses, whole_weights
+from qtquant_app.engine.evaluation.continuing import MOST_PROMPTS, NEW_TOKENS, all_prompts, continued
+from qtquant_app.engine.evaluation.memory import fit_whole, most_tokens
+from qtquant_app.engine.evaluation.recording import record_evaluation
+from qtquant_app.engine.evaluation.running import Runs, Streamed, whole
+from qtquant_app.engine.evaluation.sides import Pair, pair_with_foreign, pair_with_result
+from qtquant_app.engine.language_model import open_tokenizer, runnable
+from qtquant_app.engine.packed.whole import somebody_elses
 from qtquant_app.engine.source import open_checkpoint
-from qtquant_app.engine.text import BUILT_IN, read_text
-from qtquant_app.engine.tools import open_tools
+from qtquant_app.engine.text import BUILT_IN
 from qtquant_app.engine.verify import base_of, result_plan
-from qtquant_app.engine.written import restored_weights
-from qtquant_app.formats import find
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from qtquant_app.engine.evaluation.tally import Tally
+    from qtquant_app.engine.samples import Samples
+    from qtquant_app.engine.samples.takes import Takes
 
 WINDOWS, SEQLEN = 16, 512
 
-_Z95 = 1.959964
-"""Standard deviations either side of the mean that hold 95% of a normal distribution."""
+
+@dataclass(frozen=True)
+class _Subject:
+    """What is evaluated: a result with its plan, or somebody else's checkpoint, and the original."""
+
+    root: Path
+    base: Checkpoint
+    plan: Plan | None
+    foreign: Checkpoint | None
+
+    def pair(self, device: str) -> AbstractContextManager[Pair]:
+        if self.foreign is not None:
+            return pair_with_foreign(self.base, self.foreign, device)
+        assert self.plan is not None
+        return pair_with_result(self.base, self.plan, self.root, device)
 
 
 def evaluate(
@@ -46,152 +60,152 @@ def evaluate(
     windows: int = WINDOWS,
     seqlen: int = SEQLEN,
     device: str = "auto",
+    prompts: Sequence[str] = (),
+    new_tokens: int = NEW_TOKENS,
+    streamed: bool | None = None,
+    speed: bool = False,
+    record: bool = True,
 ) -> Generator[Event, None, Evaluation]:
-    """Perplexity, KL divergence and top-1 agreement of the result in `output` beside the model at `base` it was made from.
+    """How far the result in `output` is from the model at `base` it was made from: KL divergence, top-1 agreement and perplexity
+    where the model says what comes next, cosine and relative error of every output of any model.
 
-    `output` may be a quantized checkpoint of somebody else's too: its weights alone are then looked at.
+    `output` may be a quantized checkpoint of somebody else's too: its weights alone are then looked at. Of `text`, whatever
+    `open_samples` takes, the second half is read, at most `windows` samples of `seqlen` tokens; the first is left to calibrations.
+    Both compute in float32, on `device`: each whole in memory, or, where they do not fit or `streamed` is set, block by block side
+    by side. No logits are kept. Both go on with each of `prompts` ("default" for built-in ones). With `speed`, results of the plain
+    format are timed. With `record`, the numbers go into the record of the result.
 
-    Of `text`, a file or "default", the second half is read, at most `windows` windows of `seqlen` tokens; the first is left to
-    calibrations. Both models are in memory at once and no logits are kept. Raises VerifyError where `output` is no result or
-    was made from something else, EvaluateError or DeviceError where the model cannot be run, SourceError where the text or a
-    file cannot be read.
+    Raises VerifyError where `output` is no result or was made from something else, EvaluateError or DeviceError where the model
+    cannot be run, SourceError where the samples or a file cannot be read, UsageError where speed cannot be measured, WriteError.
     """
-    began, root = monotonic(), Path(output)
-    foreign = somebody_elses(output)
-    plan = result_plan(root) if foreign is None else None
-    checkpoint, resolved = open_checkpoint(base) if plan is None else base_of(plan, base), resolve(device)
-    _, held_out = read_text(text).halves()
-    original = open_language_model(checkpoint, resolved, copies=2)
-    parts = original.windows(held_out, windows, seqlen)
-    if plan is not None:
-        quantized = yield from _quantized(checkpoint, plan, root, resolved)
-    elif foreign is not None:
-        quantized = yield from _decoded(checkpoint, foreign, resolved)
-    tally = _Tally()
-    total, done = sum(len(ids) for ids in parts), 0
+    began, subject, resolved = monotonic(), _subject(output, base), resolve(device)
+    _check(subject, prompts, speed)
+    samples, takes = _samples(subject.base, text, windows, seqlen)
+    yield RunStarted(len(subject.base.tensors), subject.base.nbytes)
     yield StageChanged("check")
-    rounding = nullcontext("none") if plan is None else rounded_inputs(quantized, checkpoint, plan)
-    with rounding as activations:
-        for ids in parts:
-            tally.add(ids, original.log_probabilities(ids), quantized.log_probabilities(ids))
-            done += len(ids)
-            yield TextRead(done, total)
-    return tally.evaluation(
-        output=str(root),
-        base=checkpoint.label,
-        text=held_out.name,
-        windows=len(parts),
-        seqlen=len(parts[0]),
+    by_blocks = not fit_whole(subject.base, resolved) if streamed is None else streamed
+    with _sentences(subject.base, resolved), subject.pair(resolved) as pair:
+        with nullcontext(Streamed(pair)) if by_blocks else whole(pair) as runs:
+            tally = yield from _tallied(runs, pair, samples, takes, str(output))
+            said = yield from _continued(runs, pair, subject.base, all_prompts(prompts), new_tokens)
+        rounding = pair.own.rounding
+        if rounding is not None:
+            rounding.check()
+    found = _evaluation(tally, samples, text, "none" if rounding is None else rounding.words)
+    found = replace(found, output=str(output), base=subject.base.label, continuations=said, streamed=by_blocks)
+    if record and subject.plan is not None:
+        record_evaluation(subject.root, found)
+    if speed:
+        from qtquant_app.engine.evaluation.speed import measured_speed
+
+        measured = yield from measured_speed(subject.base, subject.root, resolved)
+        found = replace(found, speed=measured)
+    return replace(found, seconds=round(monotonic() - began, 3))
+
+
+def _subject(output: str | Path, base: str | Path) -> _Subject:
+    root, foreign = Path(output), somebody_elses(output)
+    plan = result_plan(root) if foreign is None else None
+    return _Subject(root, open_checkpoint(base) if plan is None else base_of(plan, base), plan, foreign)
+
+
+def _check(subject: _Subject, prompts: Sequence[str], speed: bool) -> None:
+    """Whatever can be refused before anything is run."""
+    if len(all_prompts(prompts)) > MOST_PROMPTS:
+        raise EvaluateError(f"{len(prompts):,} prompts are too many", hint=f"give {MOST_PROMPTS} at most", code="text")
+    if prompts and (reason := runnable(subject.base)):
+        raise EvaluateError(f"{reason}, so it goes on with no prompt", hint="leave --prompt out", code="model")
+    if speed:
+        from qtquant_app.engine.evaluation.speed import check_measurable
+
+        check_measurable(subject.base, subject.plan)
+
+
+def _samples(checkpoint: Checkpoint, text: str, windows: int, seqlen: int) -> tuple[Samples, Takes]:
+    from qtquant_app.engine.samples import open_samples
+    from qtquant_app.engine.samples.takes import takes_of
+
+    samples = open_samples(checkpoint, Calibration(text, windows, seqlen), held_out=True)
+    return samples, takes_of(checkpoint)
+
+
+def _tallied(runs: Runs, pair: Pair, samples: Samples, takes: Takes, label: str) -> Generator[Event, None, Tally]:
+    from qtquant_app.engine.calibrate.batches import batches
+    from qtquant_app.engine.evaluation.outputs import Reading
+    from qtquant_app.engine.evaluation.tally import Tally
+
+    net = pair.base.net
+    joined = batches(samples, net.device, net.dtype, most_tokens(net.model.config, net.device.type, text=takes.text))
+    batched = [{**batch, **_words(takes)} for batch in joined]
+    tally, reading, total = Tally(label), Reading(takes), samples.tokens or len(samples)
+    for share, said in runs.both(batched):
+        if said is not None:
+            for part in reading.parts(said.inputs, said.base, said.own):
+                tally.add(part)
+        yield TextRead(round(share * total), total)
+    return tally
+
+
+def _words(takes: Takes) -> dict[str, bool]:
+    return {name: value for name, value in (("use_cache", False), ("return_dict", True)) if name in takes.names}
+
+
+def _continued(
+    runs: Runs, pair: Pair, checkpoint: Checkpoint, prompts: list[str], count: int
+) -> Generator[Event, None, tuple[Continuation, ...]]:
+    if not prompts or count < 1:
+        return ()
+    total = 2 * count * len(prompts)
+    for found in continued(runs, pair, open_tokenizer(checkpoint), prompts, count):
+        if isinstance(found, tuple):
+            return found
+        yield TextRead(round(found * total), total)
+    return ()
+
+
+def _evaluation(tally: Tally, samples: Samples, text: str, activations: str) -> Evaluation:
+    facts, divergence = samples.facts, tally.divergence()
+    perplexities = tally.perplexities() if text != RANDOM else None
+    kl, interval, p99, same = divergence or (None, None, None, None)
+    return Evaluation(
+        output="",
+        base="",
+        text=facts.name,
+        tokens=tally.positions or len(samples),
+        windows=len(samples),
+        seqlen=facts.longest,
+        base_perplexity=None if perplexities is None else perplexities[0],
+        perplexity=None if perplexities is None else perplexities[1],
+        kl=kl,
+        kl_interval=interval,
+        kl_p99=p99,
+        top1_agreement=same,
         activations=activations,
-        seconds=round(monotonic() - began, 3),
+        kind=facts.kind,
+        sha256=facts.sha256,
+        outputs=tally.outputs(),
     )
 
 
-def _quantized(checkpoint: Checkpoint, plan: Plan, root: Path, device: str) -> Generator[Event, None, LanguageModel]:
-    yield RunStarted(len(plan.tensors), plan.source_bytes)
-    yield StageChanged("verify")
-    with open_tools(checkpoint, find(plan.format), "cpu") as tools:
-        weights = yield from restored_weights(tools, root, plan)
-    return open_language_model(checkpoint, device, weights)
-
-
-def _decoded(checkpoint: Checkpoint, foreign: Checkpoint, device: str) -> Generator[Event, None, LanguageModel]:
-    yield RunStarted(len(foreign.tensors), foreign.nbytes)
-    yield StageChanged("verify")
-    weights = yield from whole_weights(foreign)
-    return open_language_model(checkpoint, device, weights)
-
-
-class _Tally:
-    """Adds up window after window; of each token four numbers are kept."""
-
-    def __init__(self) -> None:
-        self._base: list[NDArray[np.float64]] = []
-        self._own: list[NDArray[np.float64]] = []
-        self._kl: list[NDArray[np.float64]] = []
-        self._same = 0
-
-    def add(self, ids: Tensor, base: Tensor, own: Tensor) -> None:
-        """A window [n] and what both say comes after each of its tokens, [n, vocabulary]; the last prediction has no answer."""
-        base, own, answers = base[:-1], own[:-1], ids[1:, None]
-        self._base.append(_numbers(base.gather(1, answers)[:, 0]))
-        self._own.append(_numbers(own.gather(1, answers)[:, 0]))
-        self._kl.append(_numbers((base.exp() * (base - own)).sum(-1)))
-        self._same += int((base.argmax(-1) == own.argmax(-1)).sum())
-
-    def evaluation(self, **words: Any) -> Evaluation:
-        kl = np.concatenate(self._kl)
-        if not np.isfinite(kl).all():
-            raise EvaluateError(
-                f"{words['output']} does not give numbers: the model's predictions are NaN or infinite",
-                hint="look at its tensors with `qtquant verify --base`; a scheme with more bits may help",
-                code="non-finite",
-            )
-        means = np.array([window.mean() for window in self._kl])
-        spread = _Z95 * float(means.std(ddof=1)) / sqrt(len(means)) if len(means) > 1 else 0.0
-        return Evaluation(
-            tokens=len(kl),
-            base_perplexity=_perplexity(self._base),
-            perplexity=_perplexity(self._own),
-            kl=float(kl.mean()),
-            kl_interval=spread,
-            kl_p99=float(np.percentile(kl, 99)),
-            top1_agreement=self._same / len(kl),
-            **words,
-        )
-
-
-def _numbers(values: Tensor) -> NDArray[np.float64]:
-    numbers: NDArray[np.float64] = values.double().cpu().numpy()
-    return numbers
-
-
-def _perplexity(parts: list[NDArray[np.float64]]) -> float:
-    loss = -float(np.concatenate(parts).mean())
-    return exp(loss) if loss < 700 else float("inf")
-
-
 @contextmanager
-def rounded_inputs(model: LanguageModel, checkpoint: Checkpoint, plan: Plan) -> Iterator[str]:
-    """Rounds the inputs of layers whose scheme quantizes activations, token by token, as their kernels do.
-
-    Raises EvaluateError for such a layer that transformers takes apart or puts together with others.
-    """
-    rounded = {t.module: t.scheme for t in plan.quantized if t.scheme is not None and t.scheme.activations != "none"}
-    layers = linear_layers(model.net, checkpoint) if rounded else {}
-    if missing := sorted(set(rounded) - set(layers)):
-        raise EvaluateError(
-            f"{missing[0]} has 8-bit activations, and transformers makes no linear layer of its own of it",
-            hint="evaluate it in vLLM, or quantize weights alone",
-            code="activations",
-        )
-    hooks = [layers[module].register_forward_pre_hook(_rounding(scheme)) for module, scheme in rounded.items()]
-    try:
-        yield ", ".join(sorted({scheme.activations for scheme in rounded.values()})) or "none"
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _rounding(scheme: Scheme) -> Callable[[Any, tuple[Tensor, ...]], tuple[Tensor, ...]]:
-    return _round if scheme.activations == "int8" else partial(_round_to_fp8, scheme.group_size)
-
-
-def _round_to_fp8(columns: int | None, layer: Any, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """To FP8 E4M3, whose largest number the largest of a token, or of so many `columns` of it, becomes."""
+def _sentences(checkpoint: Checkpoint, device: str) -> Iterator[None]:
+    """What transformers and torch raise while the models run, as errors of ours."""
     import torch
 
-    x = arguments[0]
-    parts = x.reshape(-1, columns or x.shape[-1]).float()
-    largest = torch.finfo(torch.float8_e4m3fn).max
-    scale = (parts.abs().amax(-1, keepdim=True) / largest).clamp_min(torch.finfo(torch.float32).tiny)
-    codes = (parts / scale).clamp(-largest, largest).to(torch.float8_e4m3fn)
-    return ((codes.float() * scale).to(x.dtype).reshape(x.shape), *arguments[1:])
-
-
-def _round(layer: Any, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    from qtquant_app.engine.runtime.int8 import quantize_tokens
-
-    x = arguments[0]
-    codes, scale = quantize_tokens(x.reshape(-1, x.shape[-1]))
-    return ((codes.float() * scale).to(x.dtype).reshape(x.shape), *arguments[1:])
+    try:
+        yield
+    except QtQuantError:
+        raise
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise DeviceError(
+            f"{device} has too little memory to run {checkpoint.label} beside what was made of it",
+            hint="give --streamed, fewer tokens a window with --seqlen, or --device cpu",
+            code="memory",
+        ) from error
+    except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError) as error:
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise EvaluateError(
+            f"transformers cannot run {checkpoint.label}: {said}",
+            hint="evaluate it in a runtime that reads its format",
+            code="model",
+        ) from error

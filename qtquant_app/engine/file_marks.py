@@ -8,6 +8,7 @@ from pathlib import Path
 from time import time_ns
 
 from qtquant_app.core.checkpoint import TensorInfo
+from qtquant_app.core.remote import Remote
 
 _SETTLED = 2_000_000_000
 """Nanoseconds after which a file's time stamp tells a later change apart: some file systems count in whole seconds, FAT in two."""
@@ -20,6 +21,8 @@ class FileMarks:
     """The marks of the files of one checkpoint, each taken when it was first asked for."""
 
     root: Path
+    remote: Remote | None = None
+    """Whose files they are, where they are not in `root`."""
     _marks: dict[str, Mark | None] = field(default_factory=dict)
     _settled: dict[str, bool] = field(default_factory=dict)
     _begun: dict[str, hashlib._Hash | None] = field(default_factory=dict)
@@ -43,7 +46,7 @@ class FileMarks:
 
     def unchanged(self, tensor: TensorInfo) -> bool:
         """Whether the file of `tensor` still has the mark it had."""
-        return self._mark(tensor.file) == _mark_of(self.root / tensor.file)
+        return self.remote is not None or self._mark(tensor.file) == _mark_of(self.root / tensor.file)
 
     def settled(self, tensor: TensorInfo) -> bool:
         """Whether any change of the file after its mark was taken would give it another."""
@@ -51,9 +54,14 @@ class FileMarks:
 
     def _mark(self, file: str) -> Mark | None:
         if file not in self._marks:
-            mark = self._marks[file] = _mark_of(self.root / file)
+            mark = self._marks[file] = _mark_of(self.root / file) if self.remote is None else _named(self.remote, file)
             self._settled[file] = mark is not None and time_ns() - mark[2] > _SETTLED
         return self._marks[file]
+
+
+def _named(remote: Remote, file: str) -> Mark:
+    """The mark of a file of a commit, which never changes: what it is called, and the hash of what it holds."""
+    return f"{remote.name} {file} {remote.mark(file)}", remote.size(file), 0, 0, 0, 0
 
 
 def _mark_of(path: Path) -> Mark | None:

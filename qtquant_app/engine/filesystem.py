@@ -23,7 +23,7 @@ def open_for_reading(path: Path) -> io.FileIO:
     return io.FileIO(path)
 
 
-def read_into(stream: io.FileIO, offset: int, view: memoryview) -> int:
+def read_into(stream: io.RawIOBase, offset: int, view: memoryview) -> int:
     """Reads from `offset` on into `view`; the bytes read, fewer than asked for at times, 0 at the end."""
     stream.seek(offset)
     return stream.readinto(view) or 0

@@ -5,8 +5,9 @@ Where llama.cpp's architecture is none of those that `formats.gguf` writes, tens
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,6 +17,7 @@ from qtquant_app.core.dtypes import nbytes
 from qtquant_app.core.errors import SourceError
 from qtquant_app.core.json_text import shown
 from qtquant_app.core.layouts import LAYOUTS
+from qtquant_app.core.remote import Remote
 from qtquant_app.engine.packed.gguf import PLAIN, packed_as
 from qtquant_app.formats.gguf.architectures import ARCHITECTURES
 from qtquant_app.formats.gguf.architectures.base import Architecture, row_positions
@@ -48,14 +50,12 @@ _COUNTS = {
 _NUMBERS = {"rms_norm_eps": "attention.layer_norm_rms_epsilon", "rope_theta": "rope.freq_base"}
 
 
-def siblings(folder: Path, file: str) -> list[str]:
-    """All files of a GGUF model that was split, in order; a file that is whole stands alone."""
+def siblings(present: Iterable[str], file: str) -> list[str]:
+    """All files of a GGUF model that was split, among those that are there, in order; a file that is whole stands alone."""
     split = _SPLIT.fullmatch(file)
     if split is None:
         return [file]
-    names = sorted(
-        path.name for path in folder.glob("*.gguf") if (m := _SPLIT.fullmatch(path.name)) and m[1] == split[1]
-    )
+    names = sorted(name for name in present if (m := _SPLIT.fullmatch(name)) and m[1] == split[1])
     if len(names) != int(split[2]):
         raise SourceError(
             f"{file} is one of {int(split[2]):,} parts, and {len(names):,} are there",
@@ -65,10 +65,10 @@ def siblings(folder: Path, file: str) -> list[str]:
     return names
 
 
-def only_model(folder: Path, label: str) -> list[str]:
-    """The files of the one GGUF model in a folder. Raises SourceError where it holds more than one."""
-    names = sorted(path.name for path in folder.iterdir() if path.suffix == SUFFIX and path.is_file())
-    files = siblings(folder, names[0])
+def only_model(present: Iterable[str], label: str) -> list[str]:
+    """The files of the one GGUF model among the files of a folder. Raises SourceError where there is more than one."""
+    names = sorted(name for name in present if name.endswith(SUFFIX))
+    files = siblings(names, names[0])
     if len(files) != len(names):
         raise SourceError(
             f"{label} holds {len(names):,} GGUF files, of more than one model", hint="open one of them", code="several"
@@ -76,16 +76,21 @@ def only_model(folder: Path, label: str) -> list[str]:
     return files
 
 
-def read_model(root: Path, files: Sequence[str]) -> tuple[dict[str, Any], list[TensorInfo], list[TensorInfo]]:
+def read_model(
+    root: Path, files: Sequence[str], remote: Remote | None = None
+) -> tuple[dict[str, Any], list[TensorInfo], list[TensorInfo]]:
     """The config, the tensors as stored, and the float tensors that they stand for, of all files of a GGUF model."""
-    headers = [read_gguf(root, file) for file in files]
+    headers = [read_gguf(root, file, remote) for file in files]
     lying = [tensor for header, file in zip(headers, files, strict=True) for tensor in stored(header, file)]
     return config_of(headers[0], lying), lying, weights(headers[0], lying)
 
 
-def read_gguf(root: Path, file: str) -> GgufHeader:
-    """The header of a GGUF file. Raises SourceError naming the file where it cannot be read."""
+def read_gguf(root: Path, file: str, remote: Remote | None = None) -> GgufHeader:
+    """The header of a GGUF file, which may be one that `remote` has. Raises SourceError naming the file where it cannot be read."""
     try:
+        if remote is not None:
+            with remote.open(file) as away:
+                return parse_gguf_header(partial(_read_at, away), remote.size(file))
         path = root / file
         with path.open("rb") as stream:
             return parse_gguf_header(partial(_read_at, stream), path.stat().st_size)
@@ -95,9 +100,9 @@ def read_gguf(root: Path, file: str) -> GgufHeader:
         raise SourceError(f"{file} cannot be read: {error.strerror}", hint="check the path", code="read") from None
 
 
-def _read_at(stream: BinaryIO, offset: int, count: int) -> bytes:
+def _read_at(stream: BinaryIO | io.RawIOBase, offset: int, count: int) -> bytes:
     stream.seek(offset)
-    return stream.read(count)
+    return stream.read(count) or b""
 
 
 def stored(header: GgufHeader, file: str) -> list[TensorInfo]:

@@ -35,9 +35,13 @@ def save_error_map(preview: Preview, file: Path) -> None:
 
 def error_map_png(preview: Preview, most: int = 256) -> bytes:
     """A preview's |error| as the bytes of a small PNG: at most about `most` cells a side, each the largest of those in it."""
+    return magnitudes_png(preview.picture.extreme, most)
+
+
+def magnitudes_png(values: NDArray[np.float32], most: int = 256) -> bytes:
+    """A table of magnitudes as the bytes of a small PNG: at most about `most` cells a side, each the largest of those in it."""
     from PIL import Image
 
-    values = preview.picture.extreme
     for axis in (0, 1):
         step = -(-values.shape[axis] // most)
         values = np.maximum.reduceat(values, np.arange(0, values.shape[axis], step), axis=axis)

@@ -17,6 +17,7 @@ from qtquant_app.core.errors import PlanError, RuleError
 from qtquant_app.core.plan import OutFile, Plan, RulePlan, TensorPlan
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scheme import Scheme
+from qtquant_app.engine.calibrate.cost import calibration_cost
 from qtquant_app.engine.calibrate.needed import calibration_of
 from qtquant_app.engine.containers import container_of
 from qtquant_app.engine.cost import Verify, estimate
@@ -81,6 +82,7 @@ def make_plan(
         *unlooked(recipe, non_finite),
     )
     samples = calibration_of(checkpoint, tensors, calibration, seed)
+    calibrating = calibration_cost(tensors, samples, resolved)
     cost = estimate(  # last: it looks at this process
         decisions, files, format, resolved, max_memory, verify=verify, max_device_memory=max_device_memory
     )
@@ -97,10 +99,10 @@ def make_plan(
         copied=copied,
         output_bytes=output_bytes,
         bits_per_weight=_bits_per_weight(tensors),
-        peak_ram_bytes=cost.ram,
+        peak_ram_bytes=cost.ram + calibrating.ram,
         peak_device_bytes=cost.device,
         disk_bytes=disk,
-        seconds_estimate=round(cost.cold_seconds + seconds, 2),
+        seconds_estimate=round(cost.cold_seconds + seconds + calibrating.seconds, 2),
         rules=_rule_plans(recipe, tensors),
         warnings=warnings,
         device=resolved,

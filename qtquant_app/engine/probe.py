@@ -20,6 +20,7 @@ from qtquant_app.core.events import ChunkDone, Event, StageChanged
 from qtquant_app.core.plan import Plan, TensorPlan
 from qtquant_app.core.report import ErrorSums
 from qtquant_app.core.scheme import Scheme
+from qtquant_app.engine.calibrate.cost import calibration_cost
 from qtquant_app.engine.commit import sha256_of
 from qtquant_app.engine.containers import container_of
 from qtquant_app.engine.cost import CHUNK_BYTES, chunk_rows
@@ -95,6 +96,7 @@ def timed(checkpoint: Checkpoint, plan: Plan, output: str | Path) -> Generator[E
     tensors = as_planned(checkpoint, (tensor.name for tensor in plan.tensors)).tensors
     decisions = [Decision(tensor, planned.scheme) for tensor, planned in zip(tensors, plan.tensors, strict=True)]
     seconds = seconds_of(decisions, plan.files, plan.copied_bytes, default_threads(), "full", known)
+    seconds += calibration_cost(plan.tensors, plan.calibration, plan.device).seconds
     return replace(plan, seconds_estimate=round(seconds, 2))
 
 

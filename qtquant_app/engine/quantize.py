@@ -36,12 +36,12 @@ from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.claim import Claim, claimed
 from qtquant_app.engine.commit import Committer, sha256_of
 from qtquant_app.engine.containers import container_of
-from qtquant_app.engine.cost import Cut, fitting
 from qtquant_app.engine.experts.splitting import as_planned
 from qtquant_app.engine.faults import DISK_FULL
+from qtquant_app.engine.forecast import fitted
 from qtquant_app.engine.importance import with_statistics
 from qtquant_app.engine.journal import Past
-from qtquant_app.engine.layout import Decision, by_source
+from qtquant_app.engine.layout import by_source
 from qtquant_app.engine.memory import device_peak_bytes, give_back, peak_bytes, watch_device
 from qtquant_app.engine.output import RECORD, OutputFolder
 from qtquant_app.engine.pipeline import ordered
@@ -75,7 +75,7 @@ def run(plan: Plan, options: RunOptions) -> Generator[Event, None, RunReport]:
 
 def _run(plan: Plan, options: RunOptions) -> Generator[Event, None, RunReport]:
     started = monotonic()
-    cut, predicted = _fitted(plan, options)
+    cut, predicted = fitted(plan, options)
     output = Path(options.output)
     checkpoint = reopen(plan)
     with claimed(plan, checkpoint, options) as claim:
@@ -377,24 +377,3 @@ def _report(state: _State, output: Path, options: RunOptions, predicted: Forecas
         max_device_memory=plan.max_device_memory,
         shortages=state.shortages,
     )
-
-
-def _fitted(plan: Plan, options: RunOptions) -> tuple[Cut, Forecast]:
-    """How the run is cut to stay below its ceilings, and what is to be expected of it.
-
-    Both as of now and for these options: a window may have grown since the plan was made. Raises PlanError where a ceiling is
-    too low.
-    """
-    tensors = [TensorInfo(t.name, t.dtype, t.shape, "", 0, t.source_bytes) for t in plan.tensors]
-    decisions = [Decision(tensor, t.scheme) for tensor, t in zip(tensors, plan.tensors, strict=True)]
-    cut, cost = fitting(
-        decisions,
-        plan.files,
-        find(plan.format),
-        plan.device,
-        plan.max_memory,
-        verify=options.verify,
-        threads=options.threads,
-        max_device_memory=plan.max_device_memory,
-    )
-    return cut, Forecast(plan.output_bytes, plan.disk_bytes, cost.ram, cost.device, plan.seconds_estimate)

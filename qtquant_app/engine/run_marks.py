@@ -89,7 +89,7 @@ def marks_of(plan: Plan, checkpoint: Checkpoint) -> RunMarks:
     return RunMarks(
         digest=plan.digest,
         fingerprint=plan.fingerprint,
-        files={file: _mark(checkpoint.root, file) for file in checkpoint.weight_files},
+        files={file: _mark(checkpoint, file) for file in checkpoint.weight_files},
         recipe=plan.recipe.to_json(),
         seed=plan.seed,
         texts={name: hashlib.sha256(text.encode()).hexdigest() for name, text in plan.texts.items()},
@@ -133,7 +133,7 @@ def check_same(was: RunMarks, now: RunMarks, place: Path) -> None:
 def check_unchanged(marks: RunMarks, checkpoint: Checkpoint) -> None:
     """Raises SourceError naming a weight file that is not what it was when the run began."""
     for file, mark in marks.files.items():
-        size, mtime_ns = _size_and_time(checkpoint.root, file)
+        size, mtime_ns = _size_and_time(checkpoint, file)
         if (size, mtime_ns) != (mark.size, mark.mtime_ns):
             raise SourceError(
                 f"{file} has changed while it was being read",
@@ -210,19 +210,23 @@ def _time(mtime_ns: int) -> str:
     return datetime.fromtimestamp(mtime_ns / 1e9).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
-def _size_and_time(root: Path, file: str) -> tuple[int, int]:
+def _size_and_time(checkpoint: Checkpoint, file: str) -> tuple[int, int]:
+    if checkpoint.remote is not None:  # a commit never changes
+        return checkpoint.remote.size(file), 0
     try:
-        found = (root / file).stat()
+        found = (checkpoint.root / file).stat()
     except OSError as error:
         raise SourceError(f"{file} cannot be read: {error.strerror}", hint="check the disk", code="read") from None
     return found.st_size, found.st_mtime_ns
 
 
-def _mark(root: Path, file: str) -> FileMark:
-    size, mtime_ns = _size_and_time(root, file)
+def _mark(checkpoint: Checkpoint, file: str) -> FileMark:
+    size, mtime_ns = _size_and_time(checkpoint, file)
+    if checkpoint.remote is not None:
+        return FileMark(size, mtime_ns, checkpoint.remote.mark(file))
     digest, buffer = hashlib.sha256(), bytearray(_SAMPLE)
     try:
-        with filesystem.open_for_reading(root / file) as stream:
+        with filesystem.open_for_reading(checkpoint.root / file) as stream:
             for offset in sorted({0, max(0, size // 2), max(0, size - _SAMPLE)}):
                 count = filesystem.read_into(stream, offset, memoryview(buffer))
                 digest.update(memoryview(buffer)[:count])

@@ -6,6 +6,7 @@ and not by the safetensors package because a plan needs each tensor's offset, an
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -25,6 +26,7 @@ from qtquant_app.core.dtypes import ITEM_BITS, nbytes
 from qtquant_app.core.errors import SourceError
 from qtquant_app.core.json_reader import JsonReader
 from qtquant_app.core.json_text import parse_json, shown
+from qtquant_app.core.remote import Remote
 
 MAX_HEADER = 100_000_000
 """The safetensors package's own limit on a header's bytes."""
@@ -36,6 +38,8 @@ _MOST_SIDES = 64
 _SMALL_HEADER = 128_000
 """Bytes from which a header may take no more than its share of the file: what is made of it takes some times its size."""
 _SHARE = 8
+_AHEAD = 4096
+"""Bytes fetched with the length of a header that is not here."""
 _METADATA = 1 << 16
 """Bytes of metadata that are made; of longer ones nothing is."""
 _LONGEST_NAME = 1 << 14
@@ -58,23 +62,29 @@ class Header:
     text: bytes
 
 
-def read_header(root: Path, file: str) -> tuple[list[TensorInfo], dict[str, str]]:
-    """The tensors of `root/file`, in file order, and its metadata.
+def read_header(root: Path, file: str, remote: Remote | None = None) -> tuple[list[TensorInfo], dict[str, str]]:
+    """The tensors of `root/file`, or of the file that `remote` has, in file order, and its metadata.
 
     Raises SourceError naming the file where the header is truncated, malformed, or describes bytes the file does not have.
     """
-    return parse_header(read_header_bytes(root, file))
+    return parse_header(read_header_bytes(root, file, remote))
 
 
-def read_header_bytes(root: Path, file: str) -> Header:
-    """The first half of `read_header`: all that waits for the disk."""
+def read_header_bytes(root: Path, file: str, remote: Remote | None = None) -> Header:
+    """The first half of `read_header`: all that waits for the disk, or for the network."""
     try:
-        with (root / file).open("rb", buffering=0) as stream:
-            size = os.fstat(stream.fileno()).st_size
+        with (root / file).open("rb", buffering=0) if remote is None else _ahead(remote, file) as stream:
+            size = os.fstat(stream.fileno()).st_size if remote is None else remote.size(file)
             text = stream.read(_header_bytes(stream.read(_PREFIX.size), size, file))
     except OSError as error:
         raise SourceError(f"{file} cannot be read: {error.strerror}", hint="check the path", code="read") from None
     return Header(file, size, text)
+
+
+def _ahead(remote: Remote, file: str) -> io.RawIOBase:
+    """The file, its first bytes fetched: those of a small header, without a request for its length alone."""
+    remote.prefetch(file, [(0, min(_AHEAD, remote.size(file)))])
+    return remote.open(file)
 
 
 def parse_header(header: Header) -> tuple[list[TensorInfo], dict[str, str]]:

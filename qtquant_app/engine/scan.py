@@ -41,7 +41,7 @@ def scan(
     schemes = tuple(dict.fromkeys(schemes))
     resolved, holder = resolve(device), find(format or _FORMAT)
     with ScanCache(file_of(cache)) as store:
-        marks = FileMarks(checkpoint.root)
+        marks = FileMarks(checkpoint.root, checkpoint.remote)
         with uncollected():
             subjects = _subjects(checkpoint, schemes, format)
             _recall(subjects, store, marks, _backend(resolved, checkpoint))
@@ -81,7 +81,7 @@ def _recalled(
 ) -> tuple[TensorScan, ...] | None:
     """All tensors out of the cache; None where one is not in it."""
     subjects = _subjects(checkpoint, schemes, format)
-    _recall(subjects, store, FileMarks(checkpoint.root), _backend(device, checkpoint))
+    _recall(subjects, store, FileMarks(checkpoint.root, checkpoint.remote), _backend(device, checkpoint))
     if not all(subject.complete for subject in subjects):
         return None
     found = []

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from functools import partial
 from json.scanner import py_make_scanner  # type: ignore[attr-defined]
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from qtquant_app.assets import resource
@@ -19,18 +19,15 @@ from qtquant_app.core.errors import SourceError
 from qtquant_app.core.json_text import parse_json, shown
 from qtquant_app.engine.architecture import classify
 from qtquant_app.engine.experts.splitting import split, stacks_of
-from qtquant_app.engine.foreign_files import check_inside, portable, read_bounded
-from qtquant_app.engine.gguf_source import SUFFIX, only_model, read_model, siblings
-from qtquant_app.engine.index_file import named_files
-from qtquant_app.engine.packed.unpacked import unpacked
+from qtquant_app.engine.foreign_files import portable, read_bounded
+from qtquant_app.engine.gguf_source import SUFFIX, read_model
+from qtquant_app.engine.packed.unpacked import RECORD, unpacked
 from qtquant_app.engine.pipeline import ordered
 from qtquant_app.engine.safetensors_header import Header, parse_header, read_header, read_header_bytes
+from qtquant_app.engine.weight_files import INDEXES, PICKLES, Place, located
 
 SAMPLE = "sample"
 
-_INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-_SINGLES = ("model.safetensors", "pytorch_model.bin")
-_PICKLES = (".bin", ".pt", ".pth")
 _CARRIED = (
     "*.json",
     "*.jinja",
@@ -45,7 +42,7 @@ _CARRIED = (
     "NOTICE*",
     "USE_POLICY*",
 )
-_OWN = ("config.json", "qtquant.json", *_INDEXES)
+_OWN = ("config.json", "qtquant.json", *INDEXES)
 _MAX_JSON = 50_000_000
 _SMALL_JSON = 32_000
 _SHARE = 24
@@ -53,14 +50,17 @@ _SHARE = 24
 _LONG_JSON = 8_000_000
 """Bytes from which JSON is parsed in Python: the parser in C holds every other thread up, a window's too, until its end."""
 _READERS = 4
+_READERS_AWAY = 12
+"""Where each header is a request or two over the network."""
 _READ_AHEAD = 16
 """Headers that a thread reads at a time."""
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:
-    """Opens a folder, a `.safetensors`/`.bin`/`.pt` file, the built-in "sample", or a Hub id that is in the local cache.
+    """Opens a folder, a `.safetensors`/`.bin`/`.pt` file, the built-in "sample", or a Hub id.
 
-    Reads headers only. Raises SourceError naming the file at fault.
+    Reads headers only: those of a Hub model that is not in the local cache over the network. Raises SourceError naming the file at
+    fault.
     """
     label = str(path)
     try:
@@ -82,14 +82,15 @@ def _expanded(path: str | Path) -> Path:
 
 
 def _opened(given: Path, label: str) -> Checkpoint:
-    root, files = _locate(given, label)
+    place, files = located(given, label)
+    root = place.root
     for file in files:
-        check_inside(root, file)
+        place.check_inside(file)
     if files[0].endswith(SUFFIX):
-        config, stored, tensors = read_model(root, files)
+        config, stored, tensors = read_model(root, files, place.remote)
     else:
-        config, stored = _config(root), _read_all(root, files)
-        tensors = unpacked(root, stored, config)
+        config, stored = _config(place), _read_all(place, files)
+        tensors = unpacked(_with_record(place), stored, config, place.remote)
     if not tensors:
         raise SourceError(f"{label} holds no tensors", hint="open a model's folder", code="empty")
     stacks = stacks_of(tensors, config)
@@ -101,12 +102,13 @@ def _opened(given: Path, label: str) -> Checkpoint:
         label=label,
         tensors=classify(tensors, config),
         weight_files=tuple(files),
-        carried_files=_carried(root, files),
+        carried_files=_carried(place, files),
         config=config,
         architecture=_architecture(config),
-        pickled=any(file.endswith(_PICKLES) for file in files),
-        fingerprint=_fingerprint(root, files, stored),
+        pickled=any(file.endswith(PICKLES) for file in files),
+        fingerprint=_fingerprint(place, files, stored),
         stacks=stacks,
+        remote=place.remote,
     )
     if len(checkpoint.by_name) < len(tensors):  # made here, where no window waits for it
         _refuse_duplicate(tensors)
@@ -114,91 +116,24 @@ def _opened(given: Path, label: str) -> Checkpoint:
     return checkpoint
 
 
-def _locate(path: Path, label: str) -> tuple[Path, list[str]]:
-    if path.is_file():
-        if path.name.endswith(".index.json"):
-            return path.parent, _from_index(path.parent, path.name)
-        if path.suffix == SUFFIX:
-            return path.parent, siblings(path.parent, path.name)
-        if path.suffix not in (".safetensors", *_PICKLES):
-            raise SourceError(
-                f"{label} is neither a .safetensors nor a .gguf nor a .bin/.pt file",
-                hint="open the model's folder, or one of its weight files",
-                code="no-weights",
-            )
-        return path.parent, [path.name]
-    if path.is_dir():
-        return path, _weight_files(path, label)
-    cached = cached_on_hub(label)
-    if cached is not None:
-        return cached, _weight_files(cached, label)
-    raise SourceError(
-        f"{label} is not a file or folder here, nor a Hub model in the local cache",
-        hint="check the path; a Hub model is fetched with `hf download ORG/NAME`",
-        code="not-found",
-    )
-
-
-def _weight_files(root: Path, label: str) -> list[str]:
-    for index, single in zip(_INDEXES, _SINGLES, strict=True):
-        if (root / index).is_file():
-            return _from_index(root, index)
-        if (root / single).is_file():
-            return [single]
-    for suffix in (".safetensors", *_PICKLES):
-        found = sorted(p.name for p in root.iterdir() if p.suffix == suffix and p.is_file())
-        if found:
-            return found
-    if any(p.suffix == SUFFIX and p.is_file() for p in root.iterdir()):
-        return only_model(root, label)
-    raise SourceError(
-        f"{label} holds no weights: no .safetensors, .gguf, .bin or .pt file",
-        hint="open the folder that holds the model's weight files",
-        code="no-weights",
-    )
-
-
-def _from_index(root: Path, index: str) -> list[str]:
-    files = sorted({_shard_name(file, index) for file in named_files(root / index)})
-    if not files:
-        raise SourceError(f"{index} has no weight_map", hint="fetch the index again", code="index")
-    for file in files:
-        if not (root / file).is_file():
-            raise SourceError(
-                f"{index} names the shard {file}, which is missing", hint="fetch the missing shard", code="index"
-            )
-    return files
-
-
-def _shard_name(file: str, index: str) -> str:
-    if not file:
-        raise SourceError(f"{index} names a shard by {shown(file)}, not by a file name", code="index")
-    why = portable(file)
-    if why is not None:
-        raise SourceError(
-            f"{index} names the shard {shown(file)}, which {why}",
-            hint="do not trust this checkpoint: an index names files beside it",
-            code="index",
-        )
-    return str(PurePosixPath(file))
-
-
-def _read_all(root: Path, files: Sequence[str]) -> list[TensorInfo]:
+def _read_all(place: Place, files: Sequence[str]) -> list[TensorInfo]:
     """The tensors of all files, in order. Many headers are read ahead by threads: on a network drive each is a round trip."""
-    if len(files) < _READ_AHEAD or any(file.endswith(_PICKLES) for file in files):
-        return [tensor for file in files for tensor in _read(root, file)]
-    batches = [files[at : at + _READ_AHEAD] for at in range(0, len(files), _READ_AHEAD)]
-    with ThreadPoolExecutor(_READERS, thread_name_prefix="headers") as pool:
-        read = ordered(pool, 2 * _READERS, (partial(_read_batch, root, batch) for batch in batches))
+    away = place.remote is not None
+    if (len(files) < _READ_AHEAD and not away) or any(file.endswith(PICKLES) for file in files):
+        return [tensor for file in files for tensor in _read(place.root, file)]
+    size, readers = (1, _READERS_AWAY) if away else (_READ_AHEAD, _READERS)
+    batches = [files[at : at + size] for at in range(0, len(files), size)]
+    with ThreadPoolExecutor(readers, thread_name_prefix="headers") as pool:
+        read = ordered(pool, 2 * readers, (partial(_read_batch, place, batch) for batch in batches))
         return [tensor for heads in read for head in heads for tensor in parse_header(head)[0]]
 
 
-def _read_batch(root: Path, files: Iterable[str]) -> list[Header]:
-    return [read_header_bytes(root, file) for file in files]
+def _read_batch(place: Place, files: Iterable[str]) -> list[Header]:
+    return [read_header_bytes(place.root, file, place.remote) for file in files]
 
 
 def _read(root: Path, file: str) -> list[TensorInfo]:
-    if file.endswith(_PICKLES):
+    if file.endswith(PICKLES):
         from qtquant_app.engine.state_dict import read_state_dict
 
         return read_state_dict(root, file)
@@ -225,11 +160,12 @@ class _Patient(json.JSONDecoder):
         self.scan_once = py_make_scanner(self)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file, such as a config, which may be long where the files beside it are: it takes up to forty times its
-    size to make and to use. Raises SourceError naming the file."""
+def read_json(path: Path, beside: int | None = None) -> dict[str, Any]:
+    """A JSON object from a file, such as a config, which may be long where the files `beside` it are: it takes up to forty times
+    its size to make and to use. Raises SourceError naming the file."""
     try:
-        text = read_bounded(path, min(_MAX_JSON, max(_SMALL_JSON, _bytes_beside(path) // _SHARE)))
+        beside = _bytes_beside(path) if beside is None else beside
+        text = read_bounded(path, min(_MAX_JSON, max(_SMALL_JSON, beside // _SHARE)))
         data = parse_json(text, cls=_Patient if len(text) > _LONG_JSON else None)
     except OSError as error:
         raise SourceError(f"{path.name} cannot be read: {error.strerror}", code="read") from None
@@ -246,12 +182,19 @@ def _bytes_beside(path: Path) -> int:
         return sum(entry.stat().st_size for entry in entries if entry.is_file() and entry.name != path.name)
 
 
-def _config(root: Path) -> dict[str, Any]:
-    path = root / "config.json"
-    if not path.is_file():
+def _config(place: Place) -> dict[str, Any]:
+    if not place.has("config.json"):
         return {}
-    check_inside(root, path.name)
-    return read_json(path)
+    path = place.path("config.json")
+    place.check_inside(path.name)
+    return read_json(path, None if place.remote is None else sum(map(place.size, place.listed)))
+
+
+def _with_record(place: Place) -> Path:
+    """The root, with the record of a run of QtQuant in it where there is one."""
+    if place.remote is not None and place.has(RECORD):
+        place.path(RECORD)
+    return place.root
 
 
 def _architecture(config: dict[str, Any]) -> str:
@@ -262,39 +205,24 @@ def _architecture(config: dict[str, Any]) -> str:
     return kind if isinstance(kind, str) else ""
 
 
-def _carried(root: Path, weights: list[str]) -> tuple[str, ...]:
+def _carried(place: Place, weights: list[str]) -> tuple[str, ...]:
     skipped = {*weights, *_OWN}
-    names = [p.name for p in root.iterdir() if p.is_file() and p.name not in skipped]
-    carried = [n for n in names if any(fnmatchcase(n, p) for p in _CARRIED) and not n.endswith(".index.json")]
-    templates = root / "additional_chat_templates"
-    if templates.is_dir():
-        carried += [f"{templates.name}/{p.name}" for p in templates.iterdir() if p.suffix == ".jinja"]
     carried = [
-        name for name in carried if portable(name) is None
-    ]  # no loader asks for a name that not every system has
+        name
+        for name in place.names()
+        if name not in skipped
+        and ("/" in name or any(fnmatchcase(name, pattern) for pattern in _CARRIED))
+        and not name.endswith(".index.json")
+        and portable(name) is None  # no loader asks for a name that not every system has
+    ]
     for name in carried:
-        check_inside(root, name)
+        place.check_inside(name)
     return tuple(sorted(carried))
 
 
-def cached_on_hub(label: str) -> Path | None:
-    """The folder of a Hub id, `org/name[@revision]`, in the local cache; None where there is none."""
-    name, _, revision = label.partition("@")
-    if name.count("/") != 1 or name.startswith((".", "/", "~")) or not all(name.split("/")):
-        return None
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        found = try_to_load_from_cache(name, "config.json", revision=revision or None)
-    except HFValidationError:
-        return None
-    return Path(found).parent if isinstance(found, str) else None
-
-
-def _fingerprint(root: Path, files: Iterable[str], tensors: Iterable[TensorInfo]) -> str:
+def _fingerprint(place: Place, files: Iterable[str], tensors: Iterable[TensorInfo]) -> str:
     """A hash over each weight file's name, size and tensor table. Time stamps are left out: a copy is the same source."""
-    sizes = (f"{file}\0{(root / file).stat().st_size}\n" for file in files)
+    sizes = (f"{file}\0{place.size(file)}\n" for file in files)
     tables = (f"{t.name}\0{t.dtype}\0{t.shape}\0{t.file}\0{t.offset}\n" for t in tensors)
     digest = hashlib.sha256("".join(sizes).encode())
     digest.update("".join(tables).encode())

@@ -138,15 +138,16 @@ def restored_weights(tools: Tools, folder: Path, plan: Plan) -> Generator[Event,
     with RangeReader(folder) as written:
         for tensor in tools.reader.checkpoint.tensors:
             if tensor.name in places:
-                found[tensor.name] = yield from _restored(
+                found[tensor.name] = yield from restored_weight(
                     tools, written, tensor, planned[tensor.name], places[tensor.name]
                 )
     return found
 
 
-def _restored(
+def restored_weight(
     tools: Tools, written: RangeReader, tensor: TensorInfo, plan: TensorPlan, places: Places
 ) -> Generator[Event, None, Tensor]:
+    """A tensor that was written, as it was or restored in float32."""
     import torch
 
     from qtquant_app.engine.torch_dtypes import TORCH_DTYPES

@@ -3,6 +3,7 @@
 Per linear module M: `M.weight_packed` U8 [rows, ceil(columns*bits/8)], lowest code first in a byte;
 `M.weight_scale` [rows, groups] in the checkpoint's dtype ([1] for a whole tensor); `M.weight_zero_point` U8, the same
 shape, where the scheme is asymmetric. w = scale * (code - zero), zero = 2^(bits-1) where it is not stored.
+Of type float the codes are FP8 E4M3, a byte each, with a scale for each tensor, row or square block: w = scale * code.
 """
 
 from __future__ import annotations
@@ -29,24 +30,29 @@ from qtquant_app.formats.base import (
     scale_shape,
     whole_slot,
 )
+from qtquant_app.quant.floats import FP8, code_of, is_float
+from qtquant_app.quant.floats import scale_shape as float_scale_shape
 
 
 class QtQuantFormat(Format):
     name = "qtquant"
     title = "QtQuant plain"
-    description = "uint8-packed codes, scales and zero points; the last group of a row may be shorter"
+    description = "uint8-packed codes or FP8, scales and zero points; the last group of a row may be shorter"
     bits = (2, 4, 8)
+    codes = ("int", "float")
     readers = ("qtquant_app.load", "transformers after `import qtquant_app.transformers`")
     align = 1
 
     def refuses(self, tensor: TensorInfo, scheme: Scheme) -> str:
         if scheme.bits not in self.bits:
             return f"the qtquant format packs 2, 4 or 8 bits, not {scheme.bits}"
+        if is_float(scheme) and code_of(scheme) is not FP8:
+            return f"the qtquant format holds FP8 alone of floating-point codes, not {code_of(scheme).name}"
         return super().refuses(tensor, scheme)
 
     def stored(self, tensor: TensorInfo, scheme: Scheme) -> tuple[Stored, ...]:
         rows, columns = tensor.shape
-        shape = scale_shape(tensor, scheme)
+        shape = _scale_shape(tensor, scheme)
         stored = [
             Stored(f"{tensor.module}.weight_packed", "U8", (rows, -(-columns * scheme.bits // 8)), "codes"),
             Stored(f"{tensor.module}.weight_scale", tensor.dtype, shape, "scale"),
@@ -68,7 +74,7 @@ class QtQuantFormat(Format):
         return encoded
 
     def decode_parameters(self, tensor: TensorInfo, scheme: Scheme, stored: Mapping[Role, Bytes]) -> Parameters:
-        rows, columns = (1, 1) if scheme.strategy == "tensor" else scale_shape(tensor, scheme)
+        rows, columns = (1, 1) if scheme.strategy == "tensor" else _scale_shape(tensor, scheme)
         scale = stored["scale"].view(raw_dtype(tensor.dtype)).reshape(rows, columns)
         zero = None if scheme.symmetric else stored["zero"].view(np.uint8).reshape(rows, columns)
         return Parameters(scale, zero)
@@ -76,7 +82,7 @@ class QtQuantFormat(Format):
     def place(self, tensor: TensorInfo, scheme: Scheme, row: int, column: int) -> Placement:
         stored = {part.role: part for part in self.stored(tensor, scheme)}
         codes, scale, zero = stored["codes"], stored["scale"], stored.get("zero")
-        index = scale_index(scheme, row, column)
+        index = scale_index(scheme, row // scheme.row_block, column)
         return Placement(
             dense_slot(codes.name, codes.dtype, column, scheme.bits, lambda byte: (row, byte)),
             whole_slot(scale.name, scale.dtype, index),
@@ -99,6 +105,13 @@ class QtQuantFormat(Format):
             "modules": modules,
             **({"stacks": stacks} if stacks else {}),
         }
+
+
+def _scale_shape(tensor: TensorInfo, scheme: Scheme) -> tuple[int, ...]:
+    """As `scale_shape`; of square blocks [row blocks, column blocks]."""
+    if scheme.strategy == "block":
+        return float_scale_shape(scheme, *tensor.shape)
+    return scale_shape(tensor, scheme)
 
 
 def _stack_json(stack: Stack) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from qtquant_app.gui.accessibility import name_parts
 from qtquant_app.gui.exporter import Exporter
 from qtquant_app.gui.leaving import Leaving
 from qtquant_app.gui.menus import action, add_menu, help_actions, history_actions, recent_menu, step_actions, theme_menu
+from qtquant_app.gui.pages.compare import ComparePage
 from qtquant_app.gui.pages.inspect import InspectPage
 from qtquant_app.gui.pages.publish import PublishPage
 from qtquant_app.gui.pages.recipe import RecipePage
@@ -32,7 +33,7 @@ STARTING_SIZE = (1280, 720)
 
 
 class MainWindow(QMainWindow):
-    """Holds the five pages over one session."""
+    """Holds the pages over one session."""
 
     def __init__(self, session: Session, settings: Settings) -> None:
         super().__init__()
@@ -51,6 +52,7 @@ class MainWindow(QMainWindow):
         self.recipe_page = RecipePage(session, settings)
         self.run_page = RunPage(session, settings)
         self.publish_page = PublishPage(session, settings)
+        self.compare_page = ComparePage(session, settings)
         self.rail = Rail()
         self.strip = StatusStrip(session)
         self._pages = QStackedWidget()
@@ -131,7 +133,8 @@ class MainWindow(QMainWindow):
         return self.leaving.may_close()
 
     def _lay_out(self) -> None:
-        for page in (self.source_page, self.inspect_page, self.recipe_page, self.run_page, self.publish_page):
+        working = (self.source_page, self.inspect_page, self.recipe_page, self.run_page)
+        for page in (*working, self.publish_page, self.compare_page):
             self._pages.addWidget(page)
         middle = QHBoxLayout()
         middle.setSpacing(0)
@@ -187,7 +190,7 @@ class MainWindow(QMainWindow):
         view: list[object] = [*step_actions(self, self.go), None, find, theme_menu(self, self._settings)]
         add_menu(bar, "Vie&w", view)  # type: ignore[arg-type]
         add_menu(bar, "H&elp", [*help_actions(self, self.session)])
-        for page in (source, recipe, run, self.publish_page):  # the Inspect page has its own
+        for page in (source, recipe, run, self.publish_page, self.compare_page):  # the Inspect page has its own
             QShortcut(QKeySequence.StandardKey.Find, page, self.find_tensor)
 
     def _on_recipe_page(self, do: Callable[[], object]) -> None:
@@ -223,6 +226,7 @@ class MainWindow(QMainWindow):
             session.runner.progressed,
             session.verifier.busy_changed,
             session.verifier.finished,
+            session.results.changed,
         ):
             changed.connect(self._refresh)
 
@@ -244,11 +248,13 @@ class MainWindow(QMainWindow):
         self.restoreGeometry(self._settings.bytes("window/geometry"))
         self.run_page.splitter.restoreState(self._settings.bytes("window/run"))
         self.inspect_page.splitter.restoreState(self._settings.bytes("window/inspect"))
+        self.compare_page.splitter.restoreState(self._settings.bytes("window/compare"))
 
     def _keep(self) -> None:
         self._settings.set("window/geometry", self.saveGeometry())
         self._settings.set("window/run", self.run_page.splitter.saveState())
         self._settings.set("window/inspect", self.inspect_page.splitter.saveState())
+        self._settings.set("window/compare", self.compare_page.splitter.saveState())
         self._settings.sync()
 
 

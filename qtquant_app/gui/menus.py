@@ -95,7 +95,7 @@ def history_actions(parent: QWidget, history: QUndoStack) -> tuple[QAction, QAct
 
 
 def step_actions(parent: QWidget, go: Callable[[Step], None]) -> list[QAction]:
-    """Ctrl+1 to Ctrl+5."""
+    """Ctrl+1 to Ctrl+6."""
     titles = {step: f"&{step.title}" for step in Step} | {Step.RUN: "R&un"}  # the recipe has the R
     return [
         action(parent, title, lambda step=step: go(step), f"Ctrl+{step + 1}")  # type: ignore[misc]

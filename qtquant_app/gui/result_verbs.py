@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+from qtquant_app.core.calibration import Calibration
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.events import Event
 from qtquant_app.gui.catalog import RuntimeChoice
@@ -24,14 +25,27 @@ class ResultVerbs:
 
         return work
 
-    def evaluate(self, folder: str, base: str, text: str, device: str) -> Work:
-        """Work that runs `folder` beside `base` on a text file, or the built-in text, and returns the Evaluation."""
+    def evaluate(
+        self, folder: str, base: str, text: str, device: str, *, prompts: tuple[str, ...] = (), speed: bool = False
+    ) -> Work:
+        """Work that runs `folder` beside `base` on samples at `text`, or the built-in ones, and returns the Evaluation."""
 
         def work() -> Generator[Event, None, Any]:
             from qtquant_app.engine.evaluate import evaluate
             from qtquant_app.engine.text import BUILT_IN
 
-            return (yield from evaluate(folder, base, text=text or BUILT_IN, device=device))
+            samples = text or BUILT_IN
+            return (yield from evaluate(folder, base, text=samples, device=device, prompts=prompts, speed=speed))
+
+        return work
+
+    def collect(self, paths: tuple[str, ...]) -> Work:
+        """Work that looks up the results and quantized checkpoints at `paths`, and returns the ResultTable."""
+
+        def work() -> Generator[Event, None, Any]:
+            from qtquant_app.engine.results import collect
+
+            return (yield from collect(paths))
 
         return work
 
@@ -85,6 +99,16 @@ class ResultVerbs:
             from qtquant_app.engine.importance import with_statistics
 
             return with_statistics(checkpoint, path)
+
+        return once(read)
+
+    def samples(self, checkpoint: Checkpoint, calibration: Calibration) -> Work:
+        """Work that reads the samples that methods would look at, and returns the SamplesReport."""
+
+        def read() -> Any:
+            from qtquant_app.engine.samples import open_samples
+
+            return open_samples(checkpoint, calibration).report()
 
         return once(read)
 

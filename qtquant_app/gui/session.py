@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from qtquant_app.core.calibration import Calibration
 from qtquant_app.core.checkpoint import Checkpoint, Statistics
 from qtquant_app.core.errors import QtQuantError
 from qtquant_app.core.events import Event, TensorDone, Verified
@@ -21,6 +22,7 @@ from qtquant_app.gui.failure_report import internal_report
 from qtquant_app.gui.hints import window_hint
 from qtquant_app.gui.job_queue import JobQueue
 from qtquant_app.gui.recipe_history import RecipeHistory
+from qtquant_app.gui.results import Results
 from qtquant_app.gui.runner import Runner, RunState
 from qtquant_app.gui.verbs import Verbs
 from qtquant_app.gui.verifier import Verifier
@@ -61,6 +63,8 @@ class Session(QObject):
     statistics_failed = Signal(object)
     """QtQuantError: such a file cannot be read, or is of another model."""
     statistics_reading = Signal(bool)
+    calibration_changed = Signal(object)
+    """Calibration."""
     catalog_changed = Signal(object)
     """Catalog."""
 
@@ -70,6 +74,8 @@ class Session(QObject):
         self.runner = Runner(self.verbs, self)
         self.queue = JobQueue(self.verbs, self.runner, self)
         self.verifier = Verifier(self.verbs, self)
+        self.results = Results(self.verbs, self)
+        """What the Compare page holds side by side."""
         self._checkpoint: Checkpoint | None = None
         self._recipe = Recipe()
         self.history = RecipeHistory(self)
@@ -80,6 +86,7 @@ class Session(QObject):
         self._report: RunReport | None = None
         self._device = "auto"
         self._limits = Limits()
+        self._calibration = Calibration()
         self._catalog = Catalog()
         self._opener = self._latest(self._opened, self._not_opened)
         self._planner = self._latest(self._planned, self._refused)
@@ -127,6 +134,11 @@ class Session(QObject):
         return self._device
 
     @property
+    def calibration(self) -> Calibration:
+        """Which samples methods look at that need some."""
+        return self._calibration
+
+    @property
     def catalog(self) -> Catalog:
         """The formats and devices there are; a short default until `load_catalog` has ended."""
         return self._catalog
@@ -153,6 +165,14 @@ class Session(QObject):
         else:
             self._attacher.cancel()
             self._attached(replace(self._checkpoint, statistics=Statistics()))
+
+    def set_calibration(self, calibration: Calibration) -> None:
+        """Has methods look at other samples; the plan is made anew where it looks at any."""
+        if calibration != self._calibration:
+            self._calibration = calibration
+            if self._plan is None or self._plan.calibration is not None:
+                self._drop_plan()
+            self.calibration_changed.emit(calibration)
 
     def set_recipe(self, recipe: Recipe, what: str = "") -> None:
         """Changes the recipe, as a step that `history` can undo; `what` is what the step is called, if not by what it changes."""
@@ -257,7 +277,8 @@ class Session(QObject):
 
     def _start_planning(self) -> None:
         if self._checkpoint is not None:
-            self._planner.submit(self.verbs.plan(self._checkpoint, self._recipe, None, self._device, self._limits))
+            choices = self._device, self._limits, self._calibration
+            self._planner.submit(self.verbs.plan(self._checkpoint, self._recipe, None, *choices))
 
     def _planned(self, plan: Plan) -> None:
         self._plan, self._refusal = plan, None

@@ -1,4 +1,4 @@
-"""The five steps and the state each one is in, in a word or two."""
+"""The steps and the state each one is in, in a word or two."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class Step(IntEnum):
     RECIPE = 2
     RUN = 3
     PUBLISH = 4
+    COMPARE = 5
 
     @property
     def title(self) -> str:
@@ -95,10 +96,18 @@ def _publish(session: Session, _: str) -> StepState:
     return StepState("verified", "good") if session.report.verified else StepState("saved, not verified", "warn")
 
 
+def _compare(session: Session, _: str) -> StepState:
+    results = session.results
+    if results.left:
+        return StepState(f"evaluating, {results.left:,} to go", "accent")
+    return StepState(plural(len(results.rows), "result"), "good") if results.rows else StepState("nothing added")
+
+
 _STATES = {
     Step.SOURCE: _source,
     Step.INSPECT: _inspect,
     Step.RECIPE: _recipe,
     Step.RUN: _run,
     Step.PUBLISH: _publish,
+    Step.COMPARE: _compare,
 }

@@ -8,6 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from qtquant_app.core.budget import Budget, Treatment
+from qtquant_app.core.calibration import Calibration
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import PlanError
 from qtquant_app.core.events import Event
@@ -67,6 +68,7 @@ class Verbs(InspectVerbs, ResultVerbs):
         output: str | None,
         device: str,
         limits: Limits = Limits(),  # noqa: B008
+        calibration: Calibration | None = None,
     ) -> Work:
         """Work that returns the Plan, or fails with the planner's refusal."""
 
@@ -86,6 +88,7 @@ class Verbs(InspectVerbs, ResultVerbs):
                 max_device_memory=limits.device_memory,
                 speeds=speeds,
                 non_finite=found,
+                calibration=calibration,
             )
             _ = plan.source_bytes, plan.quantized_source_bytes  # summed here, where no window waits for it
             return plan

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Iterable
+from dataclasses import replace
 from typing import Any
 
+from qtquant_app.core.calibration import Calibration, Language, Refused, SampleShown, SamplesReport
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import QtQuantError
 from qtquant_app.core.evaluation import Evaluation
@@ -119,9 +121,14 @@ class Script(ScriptedVerbs):
         self.options: list[RunOptions] = []
         self.verified: list[tuple[str, str | None]] = []
         self.evaluated: list[tuple[str, str, str]] = []
+        self.prompted: list[tuple[tuple[str, ...], bool]] = []
+        self.evaluation = evaluation()
         self.evaluation_error: QtQuantError | None = None
         self.gathered: list[tuple[Checkpoint, str, str]] = []
         self.gathering_error: QtQuantError | None = None
+        self.sampled: list[Calibration] = []
+        self.samples_report = samples_report()
+        self.samples_error: QtQuantError | None = None
         self.tried: list[tuple[str, str, str, str | None]] = []
         self.runtime_report = runtime_report()
         self.runtime_error: QtQuantError | None = None
@@ -180,11 +187,30 @@ class Script(ScriptedVerbs):
         self.verified.append((folder, base))
         return script([RunStarted(3, 30), ChunkDone("a", 30)], VerifyReport(1, 3, self.mismatches))
 
-    def evaluate(self, folder: str, base: str, text: str, device: str) -> Work:
+    def evaluate(
+        self, folder: str, base: str, text: str, device: str, *, prompts: tuple[str, ...] = (), speed: bool = False
+    ) -> Work:
         self.evaluated.append((folder, base, text))
+        self.prompted.append((prompts, speed))
         if self.evaluation_error is not None:
             return script([], error=self.evaluation_error)
-        return script([RunStarted(3, 30), ChunkDone("a", 30), TextRead(50, 100), TextRead(100, 100)], evaluation())
+        return script(
+            [RunStarted(3, 30), ChunkDone("a", 30), TextRead(50, 100), TextRead(100, 100)],
+            replace(self.evaluation, output=folder),
+        )
+
+    def samples(self, checkpoint: Checkpoint, calibration: Calibration) -> Work:
+        self.sampled.append(calibration)
+
+        def work() -> Generator[Event, None, SamplesReport]:
+            while not self.gate.wait(0.005):
+                yield TextRead(0, 1)
+            if self.samples_error is not None:
+                raise self.samples_error
+            yield TextRead(1, 1)
+            return self.samples_report
+
+        return work
 
     def gather_statistics(self, checkpoint: Checkpoint, output: str, device: str) -> Work:
         self.gathered.append((checkpoint, output, device))
@@ -214,6 +240,25 @@ class Script(ScriptedVerbs):
         if self.open_error is not None:
             raise self.open_error
         return checkpoint()
+
+
+def samples_report() -> SamplesReport:
+    """What some samples are: a text that was too short for all that was asked for, with sounds beside it."""
+    return SamplesReport(
+        source="/texts/notes.txt",
+        name="the first half of notes.txt",
+        kind="mixed",
+        count=12,
+        asked=64,
+        tokens=5_000,
+        shortest=300,
+        longest=512,
+        languages=(Language("English", 0.75), Language("German", 0.25)),
+        shown=(SampleShown("To begin <b>with", 512, {"input_ids": (1, 512)}), SampleShown("And then", 300)),
+        refused=(Refused("an empty line", 3),),
+        notes=("the text is too short for 64 samples",),
+        synthetic=("audio",),
+    )
 
 
 def evaluation() -> Evaluation:

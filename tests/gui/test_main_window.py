@@ -105,6 +105,7 @@ def test_the_rail_says_what_state_each_step_is_in(qtbot: QtBot, window: MainWind
         "Recipe": "W4 g128 sym",
         "Run": "no plan",
         "Publish": "nothing saved",
+        "Compare": "nothing added",
     }
     plan = open_one(qtbot, window)
     window.session.select("model.layers.0.mlp.down_proj.weight")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qtquant_app.core.events import ChunkDone, RunStarted, StageChanged, TensorKept
+from qtquant_app.core.events import Calibrated, ChunkDone, RunStarted, StageChanged, TensorKept
 from qtquant_app.gui.progress import WINDOW_SECONDS, ProgressMeter
 
 
@@ -49,6 +49,15 @@ def test_a_resumed_run_starts_with_what_was_done_before() -> None:
     meter = ProgressMeter(0.0)
     progress = meter.add([RunStarted(10, 100, 4), TensorKept("a", 1)], 1.0)
     assert (progress.tensors_done, progress.tensors_total) == (5, 10)
+
+
+def test_calibration_counts_in_steps_and_names_its_block_and_bytes_begin_anew() -> None:
+    meter = ProgressMeter(0.0)
+    meter.add([StageChanged("calibrate"), Calibrated(0, 8000, "model.layers.0")], 0.0)
+    progress = meter.add([Calibrated(2000, 8000, "model.layers.1")], 4.0)
+    assert (progress.fraction, progress.text, progress.seconds_left) == (0.25, "model.layers.1", pytest.approx(12))
+    progress = meter.add([RunStarted(10, 1000), ChunkDone("a", 100)], 5.0)
+    assert (progress.fraction, progress.text, progress.rate) == (0.1, "", None)
 
 
 def test_more_bytes_than_were_announced_are_still_no_more_than_all() -> None:

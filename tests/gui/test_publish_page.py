@@ -18,7 +18,7 @@ from qtquant_app.formats.base import registry
 from qtquant_app.gui.pages.publish import PublishPage
 from qtquant_app.gui.session import Session
 from qtquant_app.gui.settings import Settings
-from qtquant_app.gui.snippets import snippets
+from qtquant_app.core.snippets import snippets
 from tests.gui.scripted import Script, script
 
 

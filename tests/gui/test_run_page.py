@@ -245,3 +245,10 @@ def test_progress_is_said_in_figures() -> None:
     words = progress_words(progress)
     for part in ("25 %", "250 MB of 1.00 GB", "500 MB/s", "1.5 s left", "verifying the written files"):
         assert part in words
+
+
+def test_calibration_is_said_by_its_block_and_never_in_bytes() -> None:
+    words = progress_words(Progress("calibrate", 2000, 8000, text="model.layers.1", rate=500.0, seconds_left=12.0))
+    assert words.split("  \u00b7  ") == ["25 %", "calibrating model.layers.1", "12 s left"]
+    assert progress_words(Progress("calibrate")).endswith("block by block")
+    assert "0 B" not in progress_words(Progress("calibrate"))

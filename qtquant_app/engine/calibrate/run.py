@@ -26,6 +26,7 @@ from qtquant_app.engine.calibrate.needed import needs_calibration
 from qtquant_app.engine.calibrate.restoring import restored_by
 from qtquant_app.engine.calibrate.solutions import BlockSolution, Solutions
 from qtquant_app.engine.folded import with_foldings
+from qtquant_app.engine.memory import available_bytes
 from qtquant_app.engine.output import OutputFolder
 from qtquant_app.engine.room import Room
 from qtquant_app.engine.samples import Samples, open_samples
@@ -33,6 +34,7 @@ from qtquant_app.engine.tools import Tools
 from qtquant_app.engine.walk.net import open_net
 from qtquant_app.engine.walk.passage import Call
 from qtquant_app.engine.walk.reading import float_weights
+from qtquant_app.engine.walk.shelf import Shelf
 from qtquant_app.engine.walk.walk import Chain, Visit, Walk
 from qtquant_app.quant import methods
 
@@ -88,6 +90,7 @@ class _Calibration:
         self._left = {name for name, scheme in self._schemes.items() if needs_calibration(scheme)}
         self._steps = {methods.steps(self._schemes[name].method) for name in self._left}
         self._seed = plan.seed
+        self._shelf = Shelf(out.partial, (plan.max_memory or available_bytes()) // _SHELF_SHARE)
         self._read = float_weights(tools.reader)
         self._net = open_net(checkpoint, plan.device, torch.float32, self._read, self._left)
 
@@ -161,8 +164,13 @@ class _Calibration:
         import torch
 
         with torch.no_grad(), computing(self._net.device):
-            return as_floats(call.run(module))
+            output = self._shelf.put(as_floats(call.run(module)))
+        self._shelf.rest()
+        return output
 
+
+_SHELF_SHARE = 4
+"""Of main memory, or of its ceiling, what the batches that wait may take: a fourth."""
 
 _SHARES = 8
 """Steps that a block counts as: running the float one is the first, what comes of solving it the last."""

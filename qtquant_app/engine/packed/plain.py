@@ -1,4 +1,5 @@
-"""The plain format of QtQuant itself: bytes of 2, 4 or 8-bit codes, zero points a byte each; the last group may be shorter."""
+"""The plain format of QtQuant itself: bytes of 2, 4 or 8-bit codes, zero points a byte each; the last group may be shorter. Or FP8,
+whose scales may be those of square blocks."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from qtquant_app.engine.packed.compressed_tensors import groups_in, rows_of, sca
 from qtquant_app.engine.packed.groups import bits_notes, group_notes, group_size, weight
 from qtquant_app.engine.packed.layout import Decode, Layout
 from qtquant_app.engine.packed.modules import Module, Told, number
+from qtquant_app.engine.packed.scaled import block_of, load_scaled
 
 if TYPE_CHECKING:
     from qtquant_app.engine.reader import RangeReader
@@ -31,6 +33,8 @@ class Plain(Layout):
             return None
         rows, width = codes.shape
         said = scheme_of(module.name, told)
+        if said.get("type") == "float":
+            return self._floats(module, said, codes, scale)
         groups, zero = groups_in(scale, rows), module.get("weight_zero_point")
         way = _way(width, told.shapes.get(module.name), number(said, "bits"))
         if groups is None or way is None or (zero is not None and (zero.dtype, zero.shape) != ("U8", scale.shape)):
@@ -56,7 +60,29 @@ class Plain(Layout):
         )
         return weight(module.name, scale.dtype, (rows, columns), packed)
 
+    def _floats(
+        self, module: Module, said: Mapping[str, Any], codes: TensorInfo, scale: TensorInfo
+    ) -> TensorInfo | None:
+        """FP8: the shape of the codes is that of the weight."""
+        rows, columns = codes.shape
+        block = block_of(scale, rows, columns)
+        if block is None or number(said, "bits") != 8:
+            return None
+        high, wide = block
+        packed = Packed(
+            layout=self.name,
+            method="qtquant",
+            parts=module.parts(codes="weight_packed", scale="weight_scale"),
+            bits=8,
+            group_size=None if wide == columns else wide,
+            type="float",
+            block_rows=high,
+        )
+        return weight(module.name, scale.dtype, (rows, columns), packed)
+
     def load(self, reader: RangeReader, packed: Packed, columns: int, start: int, stop: int) -> Decode:
+        if packed.type == "float":
+            return load_scaled(reader, packed, "F8_E4M3", columns, start, stop)
         codes = packed.part("codes")
         assert codes is not None
         rows, scale = rows_of(reader, codes, start, stop), scales_of(reader, packed, start, stop)

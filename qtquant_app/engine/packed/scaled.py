@@ -35,7 +35,7 @@ class FloatQuantized(Layout):
         if codes is None or scale is None or codes.dtype not in _CODES or len(codes.shape) != 2 or not all(codes.shape):
             return None
         rows, columns = codes.shape
-        block = _block(scale, rows, columns)
+        block = block_of(scale, rows, columns)
         if block is None or scale.dtype not in ("F32", "BF16", "F16"):
             return None
         said = group_of(told, module.name)
@@ -53,24 +53,31 @@ class FloatQuantized(Layout):
         return weight(module.name, float_dtype(scale.dtype, told.dtype), (rows, columns), packed)
 
     def load(self, reader: RangeReader, packed: Packed, columns: int, start: int, stop: int) -> Decode:
-        codes, scales = packed.part("codes"), packed.part("scale")
-        assert codes is not None and scales is not None
-        rows, table = rows_of(reader, codes, start, stop), _table(codes.dtype)
-        high = packed.block_rows
-        if scales.parameters > 1 and high > 1:
-            first = start // high
-            kept = scales_of(reader, packed, first, -(-stop // high))
-            scale = kept[np.arange(start, stop) // high - first]
-        else:
-            scale = scales_of(reader, packed, start, stop)
+        codes = packed.part("codes")
+        assert codes is not None
+        return load_scaled(reader, packed, codes.dtype, columns, start, stop)
 
-        def decode(first: int, last: int) -> Floats:
-            own = slice(first, last)
-            values: Floats = table[rows[own]]
-            values *= scale[own] if scale.shape[1] == 1 else spread(scale[own], packed.group_size, columns)
-            return values
 
-        return decode
+def load_scaled(reader: RangeReader, packed: Packed, dtype: str, columns: int, start: int, stop: int) -> Decode:
+    """A decoder of the rows from `start` to `stop` of codes of `dtype`, each times its scale."""
+    codes, scales = packed.part("codes"), packed.part("scale")
+    assert codes is not None and scales is not None
+    rows, table = rows_of(reader, codes, start, stop), _table(dtype)
+    high = packed.block_rows
+    if scales.parameters > 1 and high > 1:
+        first = start // high
+        kept = scales_of(reader, packed, first, -(-stop // high))
+        scale = kept[np.arange(start, stop) // high - first]
+    else:
+        scale = scales_of(reader, packed, start, stop)
+
+    def decode(first: int, last: int) -> Floats:
+        own = slice(first, last)
+        values: Floats = table[rows[own]]
+        values *= scale[own] if scale.shape[1] == 1 else spread(scale[own], packed.group_size, columns)
+        return values
+
+    return decode
 
 
 @cache
@@ -78,7 +85,7 @@ def _table(dtype: str) -> Floats:
     return floats(np.arange(256, dtype=np.uint8), dtype)
 
 
-def _block(scale: TensorInfo, rows: int, columns: int) -> tuple[int, int] | None:
+def block_of(scale: TensorInfo, rows: int, columns: int) -> tuple[int, int] | None:
     """Rows and columns that share a scale; None where the shape is none of scales for [rows, columns]."""
     if scale.parameters == 1:
         return 1, columns

@@ -12,6 +12,7 @@ from qtquant_app.core.checkpoint import TensorInfo
 from qtquant_app.core.dtypes import QUANTIZABLE
 from qtquant_app.core.json_text import parse_json
 from qtquant_app.core.matrix import WORKED
+from qtquant_app.core.remote import Remote
 from qtquant_app.engine.foreign_files import read_bounded
 from qtquant_app.engine.packed.layout import layouts
 from qtquant_app.engine.packed.modules import by_module, told_by
@@ -32,14 +33,16 @@ _LONGEST_STATE = 1 << 16
 _LONGEST_RECORD = 200_000_000
 
 
-def unpacked(root: Path, tensors: Sequence[TensorInfo], config: Mapping[str, Any]) -> list[TensorInfo]:
+def unpacked(
+    root: Path, tensors: Sequence[TensorInfo], config: Mapping[str, Any], remote: Remote | None = None
+) -> list[TensorInfo]:
     """`tensors` with a float weight in place of the stored parts of each quantized one; all others as they are.
 
     What cannot be told stays as it is stored. Reads no more than headers and the shapes that some layouts store.
     """
     if not any(tensor.name.endswith(MARKS) for tensor in tensors):
         return list(tensors)
-    told = told_by(config, *_stored_words(root, tensors))
+    told = told_by(config, *_stored_words(root, tensors, remote))
     standing: dict[str, TensorInfo] = {}
     hidden: set[str] = set()
     for module in by_module(tensors).values():
@@ -59,12 +62,12 @@ def unread(tensors: Iterable[TensorInfo]) -> tuple[str, ...]:
 
 
 def _stored_words(
-    root: Path, tensors: Iterable[TensorInfo]
+    root: Path, tensors: Iterable[TensorInfo], remote: Remote | None
 ) -> tuple[dict[str, tuple[int, int]], dict[str, Mapping[str, Any]]]:
     """What `weight_shape` tensors hold, 16 bytes each, and the JSON of bitsandbytes, by module."""
     shapes: dict[str, tuple[int, int]] = {}
     states: dict[str, Mapping[str, Any]] = {}
-    with RangeReader(root) as reader:
+    with RangeReader(root, remote) as reader:
         for tensor in tensors:
             if tensor.name.endswith(_SHAPE) and tensor.shape == (2,) and tensor.dtype in ("I64", "I32"):
                 data = reader.read(tensor.file, tensor.offset, tensor.nbytes)

@@ -69,7 +69,9 @@ class QtQuantConfig(QuantizationConfigMixin):  # type: ignore[misc]
             schemes = [Scheme.from_json(item) for item in self.schemes]
         except QtQuantError as error:
             raise _bad(f"has a malformed scheme: {error}") from None
-        if any(scheme.bits not in QtQuantFormat.bits for scheme in schemes):
+        if any(
+            scheme.bits not in QtQuantFormat.bits or (scheme.type, scheme.bits) == ("float", 4) for scheme in schemes
+        ):
             raise _bad("has a scheme whose width the plain format does not pack")
         for module, index in self.modules.items():
             if type(index) is not int or not 0 <= index < len(schemes):

@@ -1,4 +1,5 @@
-"""The plain format's tensors as torch weights. The bits are those of `quant`: float32(code - zero) * float32(scale)."""
+"""The plain format's tensors as torch weights. The bits are those of `quant`: float32(code - zero) * float32(scale), and of FP8
+codes float32(code) * float32(scale)."""
 
 from __future__ import annotations
 
@@ -17,9 +18,11 @@ def dequantize(
 ) -> torch.Tensor:
     """Weights [rows, columns] in `dtype`, from packed rows (uint8 [rows, bytes]) and their parameters.
 
-    `scale` is [rows, groups], or [1] for a whole tensor; `zero` is uint8 of the same shape, None where the scheme is
-    symmetric. Each weight is rounded once, from the float32 product to `dtype`.
+    `scale` is [rows, groups], [row blocks, column blocks], or [1] for a whole tensor; `zero` is uint8 of the same shape, None where
+    the scheme is symmetric. Each weight is rounded once, from the float32 product to `dtype`.
     """
+    if scheme.type == "float":
+        return _floats(packed[:, :columns], scale.float(), scheme).to(dtype)
     # code - zero has at most 9 bits and the scale at most 11, so their product is exact in float32; torch multiplies
     # halves in float32 and rounds once. Working in the scale's own dtype therefore gives the same bits in half the memory.
     work = dtype if scale.dtype == dtype else torch.float32
@@ -30,6 +33,15 @@ def dequantize(
     if scheme.group_size is None:
         return codes.sub_(shift).mul_(scale).to(dtype)
     return _by_group(codes, scale, shift, scheme.group_size).to(dtype)
+
+
+def _floats(codes: torch.Tensor, scale: torch.Tensor, scheme: Scheme) -> torch.Tensor:
+    """FP8 codes uint8 [rows, columns] under float32 scales, float32. Rows begin where a row of blocks does."""
+    values = codes.view(torch.float8_e4m3fn).float()
+    if scheme.group_size is None:
+        return values.mul_(scale)
+    down = scale.repeat_interleave(scheme.row_block, 0)[: len(codes)]
+    return values.mul_(down.repeat_interleave(scheme.group_size, 1)[:, : codes.shape[1]])
 
 
 def _by_group(codes: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor, size: int) -> torch.Tensor:

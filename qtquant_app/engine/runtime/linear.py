@@ -1,4 +1,4 @@
-"""A linear layer whose weight stays packed: 2, 4 or 8 bits a weight with float activations, or W8A8."""
+"""A linear layer whose weight stays packed: 2, 4 or 8 bits a weight with float activations, W8A8, or FP8 with inputs in either."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from qtquant_app.core.checkpoint import TensorInfo
 from qtquant_app.core.scheme import Scheme
-from qtquant_app.engine.runtime import int8
+from qtquant_app.engine.runtime import fp8, int8
 from qtquant_app.engine.runtime.decode import dequantize
 from qtquant_app.formats.base import Stored
 from qtquant_app.formats.qtquant import QtQuantFormat
@@ -90,6 +90,8 @@ class QuantizedLinear(nn.Module):
 
     def _apply_to(self, x: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         pieces = []
+        if self.scheme.activations == "fp8":
+            x = fp8.rounded_tokens(x, self.scheme.group_size)
         for rows in self._chunks():
             part = None if bias is None else bias[rows]
             pieces.append(self._integer(x, rows, part) if self._is_w8a8 else self._float(x, rows, part))
@@ -105,7 +107,7 @@ class QuantizedLinear(nn.Module):
         return int8.linear(tokens, weight, self._scale(rows), bias).reshape(*x.shape[:-1], -1)
 
     def _gradient(self, upstream: torch.Tensor) -> torch.Tensor:
-        """The gradient with respect to x of an upstream gradient [..., out_features]; rounding of W8A8 counts as identity."""
+        """The gradient with respect to x of an upstream gradient [..., out_features]; rounding of inputs counts as identity."""
         parts = (upstream[..., rows] @ self._rows(rows, upstream.dtype) for rows in self._chunks())
         total = next(parts)
         for part in parts:
@@ -113,7 +115,7 @@ class QuantizedLinear(nn.Module):
         return total
 
     def _chunks(self) -> Iterator[slice]:
-        step = max(1, _CHUNK_WEIGHTS // self.in_features)
+        step = max(1, _CHUNK_WEIGHTS // self.in_features // self.scheme.row_block) * self.scheme.row_block
         return (slice(start, start + step) for start in range(0, self.out_features, step))
 
     def _rows(self, rows: slice, dtype: torch.dtype) -> torch.Tensor:
@@ -122,7 +124,10 @@ class QuantizedLinear(nn.Module):
         return dequantize(self.weight_packed[rows], self._scale(rows), shift, self.scheme, self.in_features, dtype)
 
     def _scale(self, rows: slice) -> torch.Tensor:
-        return self.weight_scale if self.weight_scale.dim() == 1 else self.weight_scale[rows]
+        if self.weight_scale.dim() == 1:
+            return self.weight_scale
+        high = self.scheme.row_block
+        return self.weight_scale[rows.start // high : -(-rows.stop // high)]
 
     @property
     def _is_w8a8(self) -> bool:

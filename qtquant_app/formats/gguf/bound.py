@@ -48,7 +48,7 @@ class Bound:
             found |= self.architecture.metadata(self.config)
         except ValueError as error:
             raise config_error(error) from None
-        return found | tokenizer_metadata(self.checkpoint.root, rows, self.checkpoint.config)
+        return found | tokenizer_metadata(self.checkpoint.bring(), rows, self.checkpoint.config)
 
     def made(self) -> Mapping[str, Factors]:
         """The float32 tensors that are computed from config.json."""

@@ -14,7 +14,7 @@ from qtquant_app.gui.models.rows import Column, RowsModel
 from qtquant_app.gui.saved import Saved, from_report, read_saved
 from qtquant_app.gui.session import Session
 from qtquant_app.gui.settings import Settings
-from qtquant_app.gui.snippets import snippets
+from qtquant_app.core.snippets import snippets
 from qtquant_app.gui.theme import GRID
 from qtquant_app.gui.widgets.buttons import Button
 from qtquant_app.gui.widgets.card import Card
@@ -102,7 +102,7 @@ class PublishPage(Page):
         saved, opened = self._saved, self._session.checkpoint
         if saved is not None:
             base = saved.base or (str(opened.path) if opened else "")
-            self.evaluation_card.show_result(saved.folder, base)
+            self.evaluation_card.show_result(saved.folder, base, saved.format)
             self.runtime_card.show_result(saved.folder, base, saved.format)
 
     def verify_again(self) -> None:

@@ -20,6 +20,7 @@ from qtquant_app.gui.models.plan_table import PLAN_COLUMNS
 from qtquant_app.gui.models.rows import RowsModel
 from qtquant_app.gui.output_state import default_parent, suggest
 from qtquant_app.gui.recipe_files import RecipeFiles
+from qtquant_app.gui.sample_needs import sampling_methods
 from qtquant_app.gui.session import Session
 from qtquant_app.gui.settings import Settings
 from qtquant_app.gui.steps import FLOATS
@@ -27,6 +28,7 @@ from qtquant_app.gui.summary import lasting_name
 from qtquant_app.gui.theme import GRID
 from qtquant_app.gui.widgets.budget_card import BudgetCard
 from qtquant_app.gui.widgets.buttons import Button
+from qtquant_app.gui.widgets.calibration_card import CalibrationCard
 from qtquant_app.gui.widgets.card import Card
 from qtquant_app.gui.widgets.command_panel import CommandPanel
 from qtquant_app.gui.widgets.decode_offer import DecodeOffer
@@ -78,6 +80,7 @@ class RecipePage(Page):
         """The repository whose recipe was asked for last."""
         self.save_button = Button("&Save recipe…", "save", name="saveRecipeButton", tip="Ctrl+S")
         self.scheme_editor = SchemeEditor()
+        self.calibration_card = CalibrationCard(session)
         self.statistics_card = StatisticsCard(session)
         self.decode_offer = DecodeOffer(session)
         self.format_choice = FormatChoice()
@@ -162,7 +165,8 @@ class RecipePage(Page):
             for widget in widgets:
                 card.add(widget)
             left.addWidget(card)
-        left.insertWidget(1, self.statistics_card)
+        left.insertWidget(1, self.calibration_card)
+        left.insertWidget(2, self.statistics_card)
         left.addStretch(1)
         right = QVBoxLayout()
         right.setSpacing(2 * GRID)
@@ -233,6 +237,7 @@ class RecipePage(Page):
         session.checkpoint_changed.connect(self._on_checkpoint)
         session.device_changed.connect(self._show_command)
         session.statistics_changed.connect(self._show_command)
+        session.calibration_changed.connect(self._show_command)
         session.recipe_changed.connect(self._on_recipe)
         session.plan_changed.connect(self._on_plan)
         session.planning_changed.connect(self._on_planning)
@@ -279,6 +284,7 @@ class RecipePage(Page):
             file,
             self._session.device,
             checkpoint.statistics.path if checkpoint else "",
+            self._session.calibration if sampling_methods(recipe) else None,
         )
 
     def _on_planning(self, busy: bool) -> None:

@@ -13,7 +13,7 @@ from qtquant_app.core.errors import QtQuantError
 from qtquant_app.core.event_words import STAGES
 from qtquant_app.core.events import Event
 from qtquant_app.core.plan import Plan, RunOptions
-from qtquant_app.core.quantities import bytes_text, duration_text, rate_text, share_text
+from qtquant_app.core.quantities import bytes_text, duration_text, plural, rate_text, share_text
 from qtquant_app.core.report import RunReport
 from qtquant_app.gui.catalog import Catalog
 from qtquant_app.gui.models.run_tensors import RunTensors
@@ -129,7 +129,7 @@ class RunPage(Page):
         self.device_combo.setObjectName("deviceCombo")
         self.device_combo.setAccessibleName("Device")
         self.progress_bar.setObjectName("jobProgress")
-        self.progress_bar.setAccessibleName("Progress of the run, by bytes")
+        self.progress_bar.setAccessibleName("Progress of the run")
         self.progress_bar.setRange(0, STEPS)
         self.progress_bar.setTextVisible(False)
         self.progress_bar.setValue(0)
@@ -362,19 +362,30 @@ _STATE_LINES = {
 
 
 def _forecast_words(plan: Plan) -> str:
-    return f"about {duration_text(plan.seconds_estimate)}, {bytes_text(plan.peak_ram_bytes)} of memory at the peak"
+    words = f"about {duration_text(plan.seconds_estimate)}, {bytes_text(plan.peak_ram_bytes)} of memory at the peak"
+    samples = plan.calibration
+    if samples is None:
+        return words
+    return f"calibrates with {plural(samples.samples, 'sample')} first, block by block; then {words}"
 
 
 def progress_words(progress: Progress, instead: str = "") -> str:
-    """Bytes, rate, time left and stage in one line of figures; `instead` of the stage and what it promises."""
+    """Bytes, rate, time left and stage in one line; the block in their place while the model is calibrated.
+
+    `instead` stands for the stage and what it promises.
+    """
     parts = [share_text(progress.fraction, 1, 0)]
-    parts.append(f"{bytes_text(progress.bytes_done)} of {bytes_text(progress.bytes_total)}")
+    by_steps = bool(progress.text)  # which have no size that anybody would know
+    if by_steps:
+        parts.append(f"calibrating {progress.text}")
+    elif progress.bytes_total:
+        parts.append(f"{bytes_text(progress.bytes_done)} of {bytes_text(progress.bytes_total)}")
     if instead:
         return "  \u00b7  ".join([*parts, instead])
-    if progress.rate is not None:
+    if progress.rate is not None and not by_steps:
         parts.append(rate_text(progress.rate))
     if progress.seconds_left is not None and progress.fraction < 1:
         parts.append(f"{duration_text(progress.seconds_left)} left")
-    if progress.stage:
+    if progress.stage and not by_steps:
         parts.append(STAGES.get(progress.stage, progress.stage))
     return "  \u00b7  ".join(parts)

@@ -6,6 +6,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QHBoxLayout, QPlainTextEdit, QVBoxLayout, QWidget
 
+from qtquant_app.core.calibration import Calibration
 from qtquant_app.core.command_line import quantize_words, shell_line
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.gui.theme import GRID, fixed_font
@@ -43,10 +44,18 @@ class CommandPanel(QWidget):
         column.addLayout(foot)
 
     def show_command(
-        self, model: str, output: str, recipe: Recipe, file: str, device: str, statistics: str = ""
+        self,
+        model: str,
+        output: str,
+        recipe: Recipe,
+        file: str,
+        device: str,
+        statistics: str = "",
+        calibration: Calibration | None = None,
     ) -> None:
         """Shows the command for `recipe`, which is in `file` where it was saved."""
-        words = quantize_words(model or "MODEL", output or "OUT", recipe, file or RECIPE_FILE, device, statistics)
+        named = model or "MODEL", output or "OUT"
+        words = quantize_words(*named, recipe, file or RECIPE_FILE, device, statistics, calibration)
         self.code.setPlainText(shell_line(words))
         self.note.setText(SAVE_FIRST if recipe.rules and not file else SAME)
 

@@ -1,33 +1,41 @@
-"""What the result says beside its original: run on a text, in the background."""
+"""What the result gives beside its original: run on samples and on prompts, in the background."""
 
 from __future__ import annotations
 
 import time
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QProgressBar
+from PySide6.QtWidgets import QProgressBar
 
-from qtquant_app.core.evaluation import Evaluation
+from qtquant_app.core.evaluation import Evaluation, Speed
 from qtquant_app.core.events import Event, RunStarted, StageChanged, TextRead
-from qtquant_app.core.quantities import duration_text, figure
+from qtquant_app.core.quantities import NOTHING, duration_text, figure, plural
+from qtquant_app.gui.models.agreement_table import AGREEMENT_COLUMNS, figure_or_dash, percent_text
+from qtquant_app.gui.models.rows import RowsModel
 from qtquant_app.gui.progress import ProgressMeter
 from qtquant_app.gui.session import Session
-from qtquant_app.gui.theme import GRID
 from qtquant_app.gui.widgets.buttons import Button
 from qtquant_app.gui.widgets.card import Card
+from qtquant_app.gui.widgets.continuations_view import ContinuationsView
+from qtquant_app.gui.widgets.evaluation_choice import EvaluationChoice
 from qtquant_app.gui.widgets.facts import Facts
-from qtquant_app.gui.widgets.text import Elided, Text
+from qtquant_app.gui.widgets.table import Table
+from qtquant_app.gui.widgets.text import Text
 from qtquant_app.jobs.latest import Latest
 
-PERPLEXITY, BASE, KL, WORST, SAME = (
+PERPLEXITY, BASE, KL, WORST, SAME, SPEED = (
     "Perplexity",
     "of the original",
     "KL divergence",
     "99% of tokens below",
     "Same likeliest token",
+    "Tokens a second",
 )
-BUILT_IN = "Python's language reference"
-_NOT_YET = "Runs both models on a text: perplexity, KL divergence and how often they agree."
+_FACTS = (PERPLEXITY, BASE, KL, WORST, SAME, SPEED)
+_NOT_YET = "Runs both models on the same: perplexity, KL divergence, how often they agree, how far each output is off."
+_TIMED = "qtquant"
+"""The format that this program runs itself."""
+_UNITS = {"text": "tokens", "mixed": "tokens", "images": "images", "audio": "sounds"}
 
 
 class EvaluationCard(Card):
@@ -43,88 +51,84 @@ class EvaluationCard(Card):
         self._session = session
         self._latest = Latest(self)
         self._meter = ProgressMeter(0.0)
-        self._folder, self._base, self._text = "", "", ""
+        self._folder, self._base = "", ""
+        self._done, self._asked = 0, False
+        """What was read last; and whether the samples are through, and the prompts are being gone on with."""
         self.evaluate_button = Button("Eval&uate", "check", name="evaluateButton")
         self.stop_button = Button("Stop", name="stopEvaluationButton", tip="Stops the evaluation")
-        self.text_button = Button(
-            "Te&xt…", "open", name="evaluationTextButton", tip="Reads a text file of yours instead"
-        )
-        self.text_label = Elided()
+        self.stop_button.setAccessibleName("Stop the evaluation")
+        self.choice = EvaluationChoice()
         self.state = Text(muted=True, wrap=True)
         self.progress_bar = QProgressBar()
         self.progress_bar.setAccessibleName("Progress of the evaluation")
         self.progress_bar.setRange(0, 1000)
         self.progress_bar.setTextVisible(False)
-        self.facts = Facts((PERPLEXITY, BASE, KL, WORST, SAME), columns=2)
+        self.facts = Facts(_FACTS, columns=2)
+        self.outputs_model = RowsModel(AGREEMENT_COLUMNS, self)
+        self.outputs_table = Table(self.outputs_model, "outputsTable", "Agreement of each output")
+        self.continuations = ContinuationsView()
         self._lay_out()
-        self.evaluate_button.clicked.connect(self.start)
-        self.stop_button.clicked.connect(self._latest.cancel)
-        self.text_button.clicked.connect(self.choose_text)
-        self._latest.batch.connect(self._on_batch)
-        self._latest.result.connect(self._on_result)
-        self._latest.failed.connect(self._on_failed)
-        self._latest.busy_changed.connect(self._on_busy)
+        self._connect()
         self.show_result("", "")
 
     @property
     def busy(self) -> bool:
         return self._latest.busy
 
-    def show_result(self, folder: str, base: str) -> None:
+    def show_result(self, folder: str, base: str, format: str = "") -> None:
         """Stands ready for the result in `folder`, made from `base`; without a base it says what is missing."""
         self._latest.cancel()
         self._folder, self._base = folder, base
         self._clear()
         ready = bool(folder and base)
         self.evaluate_button.setEnabled(ready)
+        self.choice.set_timed(format == _TIMED)
         self.state.setText(_NOT_YET if ready or not folder else "Open the original on the Source page to evaluate it.")
-
-    def choose_text(self) -> None:
-        """Asks for a text file; none chosen keeps what there is."""
-        path, _ = QFileDialog.getOpenFileName(self, "A text to read", "", "Text (*.txt *.md *.jsonl);;All files (*)")
-        if path:
-            self.set_text(path)
-
-    def set_text(self, path: str) -> None:
-        """Reads the file at `path` from now on; empty for the built-in text."""
-        self._text = path
-        self._show_text()
 
     def start(self) -> None:
         """Evaluates in a worker."""
         self._meter = ProgressMeter(time.monotonic())
         self._clear()
         self.state.setText("Loading the model…")
-        self._latest.submit(self._session.verbs.evaluate(self._folder, self._base, self._text, self._session.device))
+        choice, verbs = self.choice, self._session.verbs
+        self._latest.submit(
+            verbs.evaluate(
+                self._folder, self._base, choice.text, self._session.device, prompts=choice.prompts, speed=choice.speed
+            )
+        )
 
     def _lay_out(self) -> None:
-        self.header.addWidget(self.text_button)
         self.header.addWidget(self.stop_button)
         self.header.addWidget(self.evaluate_button)
-        line = QHBoxLayout()
-        line.setSpacing(GRID)
-        line.addWidget(Text("Text:", muted=True))
-        line.addWidget(self.text_label, 1)
-        self.body.addLayout(line)
-        self.add(self.state)
-        self.add(self.progress_bar)
-        self.add(self.facts)
+        self.outputs_table.fit_rows(1)
+        parts = (self.choice, self.state, self.progress_bar, self.facts, self.outputs_table)
+        for part in parts:
+            self.add(part)
+        self.add(self.continuations, 1)
         self.progress_bar.hide()
         self.stop_button.hide()
-        self._show_text()
 
-    def _show_text(self) -> None:
-        self.text_label.setText(f"the second half of {self._text or BUILT_IN}")
+    def _connect(self) -> None:
+        self.evaluate_button.clicked.connect(self.start)
+        self.stop_button.clicked.connect(self._latest.cancel)
+        self._latest.batch.connect(self._on_batch)
+        self._latest.result.connect(self._on_result)
+        self._latest.failed.connect(self._on_failed)
+        self._latest.busy_changed.connect(self._on_busy)
 
     def _clear(self) -> None:
-        self.facts.hide()
-        for name in (PERPLEXITY, BASE, KL, WORST, SAME):
+        self._done, self._asked = 0, False
+        self.progress_bar.setValue(0)
+        for part in (self.facts, self.outputs_table):
+            part.hide()
+        self.continuations.show_continuations(())
+        for name in _FACTS:
             self.facts.set(name, "")
 
     def _on_busy(self, busy: bool) -> None:
         self.progress_bar.setVisible(busy)
         self.stop_button.setVisible(busy)
-        self.text_button.setDisabled(busy)
+        self.choice.setDisabled(busy)
         self.evaluate_button.setVisible(not busy)
         if not busy and self.facts.isHidden():
             self.state.setText(_NOT_YET)
@@ -142,26 +146,57 @@ class EvaluationCard(Card):
                 case TextRead():
                     self._show_read(event, now)
         progress = self._meter.add(events, now)
-        if progress.bytes_total:
+        if progress.bytes_done:
             self.progress_bar.setValue(round(1000 * progress.fraction))
 
     def _show_read(self, read: TextRead, now: float) -> None:
+        """The samples first; where counting begins anew, the prompts, and the timing."""
+        if read.done < self._done:
+            self._meter, self._asked = ProgressMeter(now), True
+        self._done = read.done
         elapsed = self._meter.at(now).elapsed
         left = elapsed * (read.total - read.done) / read.done if read.done else 0.0
         self.progress_bar.setValue(round(1000 * read.done / max(1, read.total)))
-        self.state.setText(f"{read.done:,} of {read.total:,} tokens, {duration_text(left)} left")
+        what = "of the prompts and the timing" if self._asked else "read"
+        self.state.setText(f"{read.done:,} of {read.total:,} {what}, {duration_text(left)} left")
 
     def _on_result(self, found: Evaluation) -> None:
-        self.facts.set(PERPLEXITY, figure(found.perplexity))
-        self.facts.set(BASE, figure(found.base_perplexity))
-        self.facts.set(KL, f"{figure(found.kl)} \N{PLUS-MINUS SIGN} {found.kl_interval:.2g} nats a token")
-        self.facts.set(WORST, f"{figure(found.kl_p99)} nats")
-        self.facts.set(SAME, f"{100 * found.top1_agreement:.2f} %")
+        self.facts.set(PERPLEXITY, figure_or_dash(found.perplexity))
+        self.facts.set(BASE, figure_or_dash(found.base_perplexity))
+        self.facts.set(KL, _divergence(found))
+        self.facts.set(WORST, NOTHING if found.kl_p99 is None else f"{figure(found.kl_p99)} nats")
+        self.facts.set(SAME, percent_text(found.top1_agreement))
+        self.facts.set(SPEED, _speed(found.speed))
         self.facts.show()
-        rounded = f"; inputs of layers rounded to {found.activations}" if found.activations != "none" else ""
-        self.state.setText(f"{found.tokens:,} tokens of {found.text}, in {duration_text(found.seconds)}{rounded}.")
+        self.outputs_model.set_rows(found.outputs)
+        self.outputs_table.setVisible(bool(found.outputs))
+        self.continuations.show_continuations(found.continuations)
+        self.state.setText(_said(found))
         self.evaluated.emit(found)
 
     def _on_failed(self, error: object) -> None:
         self.state.setText("Not evaluated: see the message.")
         self.failed.emit(error)
+
+
+def _divergence(found: Evaluation) -> str:
+    if found.kl is None:
+        return NOTHING
+    spread = f" \N{PLUS-MINUS SIGN} {found.kl_interval:.2g}" if found.kl_interval is not None else ""
+    return f"{figure(found.kl)}{spread} nats a {'token' if found.kind in ('text', 'mixed') else 'sample'}"
+
+
+def _speed(speed: Speed | None) -> str:
+    if speed is None:
+        return NOTHING
+    beside = f"reading {speed.reading:.0f} (the original {speed.base_reading:.0f})"
+    return f"{beside}, writing {speed.writing:.1f} ({speed.base_writing:.1f})"
+
+
+def _said(found: Evaluation) -> str:
+    """Where the numbers come from, in a sentence."""
+    counted = f"{found.tokens:,} {_UNITS.get(found.kind, 'samples')} of {found.text}"
+    rounded = f"; inputs of layers rounded to {found.activations}" if found.activations != "none" else ""
+    blocks = ", block by block" if found.streamed else ""
+    windows = f" in {plural(found.windows, 'sample')}" if found.kind == "text" else ""
+    return f"{counted}{windows}, in {duration_text(found.seconds)}{blocks}{rounded}."

@@ -1,4 +1,4 @@
-"""The left rail: five steps, each reachable at any time, each saying its state."""
+"""The left rail: the steps, each reachable at any time, each saying its state."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class StepButton(QAbstractButton):
 
 
 class Rail(QWidget):
-    """The five steps below each other. Arrow keys walk through them."""
+    """The steps below each other. Arrow keys walk through them."""
 
     chosen = Signal(object)
     """Step."""

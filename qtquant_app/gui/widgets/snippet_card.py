@@ -6,7 +6,7 @@ from PySide6.QtCore import QSignalBlocker, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QPlainTextEdit
 
-from qtquant_app.gui.snippets import Snippet
+from qtquant_app.core.snippets import Snippet
 from qtquant_app.gui.theme import fixed_font
 from qtquant_app.gui.widgets.buttons import Button
 from qtquant_app.gui.widgets.card import Card

@@ -16,7 +16,7 @@ from torch import Tensor
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.quant import methods
 from qtquant_app.quant.affine import grouped
-from qtquant_app.quant.solvers.gptq import importance_of
+from qtquant_app.quant.solvers.gptq import enlarged
 from qtquant_app.quant.solvers.grid import Grid, Solved, encode, range_grid, restored
 from qtquant_app.quant.solvers.loss import better_rows, check_hessian, losses, row_losses
 
@@ -27,6 +27,9 @@ _FINALISTS = 3
 
 _TRIED = (1.0, 0.9, 0.8, 0.7, 0.6)
 """Factors of the ranges that a candidate is judged with."""
+
+_FLOOR = 0.01
+"""How much a column counts that no sample uses, as a share of what columns count on average."""
 
 _WIDEST = 256
 """Columns of a group beyond which a clip search takes each fourth factor alone: its cost goes with the group's length."""
@@ -102,7 +105,7 @@ def scaled_hessian(hessian: Tensor, factors: Tensor) -> Tensor:
 
 def _cost(weight: Tensor, scheme: Scheme, dtype: str, hessian: Tensor, factors: Tensor) -> float:
     scaled = weight * factors
-    importance = importance_of(hessian) / factors.square()
+    importance = enlarged(hessian, 0, _FLOOR).diagonal() / factors.square()
     grid = range_grid(scaled, scheme, dtype, importance, factors=_TRIED)
     error = restored(Solved(encode(scaled, grid), grid)) / factors - weight
     return float(losses(error, hessian).sum())

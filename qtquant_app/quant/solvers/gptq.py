@@ -23,13 +23,13 @@ from qtquant_app.quant.solvers.visit import Columns, visited
 
 SHRINKAGE = 0.3
 """How much of the diagonal is added to it. Second moments of one kind of text are not those of another: with none, codes found on
-technical documentation undid three quarters of the gain on a novel."""
+technical documentation lost on a novel most of what they had gained."""
 
-DAMPING = 0.01
-"""What is added to the diagonal besides, as a share of its mean, as in the paper; more, where that does not suffice."""
+DAMPING = 0.1
+"""What is added to the diagonal besides, as a share of its mean. The paper has 0.01."""
 
 _MOST_DAMPING = 1e4
-_GROWTH = 4.0
+_LEAST_DAMPING, _GROWTH = 0.01, 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +60,26 @@ def gptq(
 ) -> Found:
     """Codes of float32 weight [rows, columns] for inputs of the second moments `hessian`, the mean of x x^T, [columns, columns].
 
-    `scheme` is one of integer codes; `dtype` stores its scales. Each row is at least as good as the start by e H e^T, H with its
-    diagonal 1 + `shrinkage` as large. Where no damping makes that positive definite, the start is what is found, with a `reason`.
-    With no `shrinkage`, `refits` and `sweeps` it is plain GPTQ with columns in the order of falling diag(H). Raises NonFinite,
-    ScaleOverflow, and ValueError for a bad `hessian`.
+    `scheme` is one of integer codes; `dtype` stores its scales. H is that of the samples with a larger diagonal: each entry by
+    `shrinkage` of itself and `damping` of their mean. Each row is at least as good as the start by e H e^T. Where H is not positive
+    definite whatever is added, the start is what is found, with a `reason`. With no `shrinkage`, `refits` and `sweeps` it is plain
+    GPTQ with columns in the order of falling diag(H). Raises NonFinite, ScaleOverflow, and ValueError for a bad `hessian`.
     """
     check_hessian(weight, hessian)
-    hessian = hessian + torch.diag(shrinkage * hessian.diagonal().clamp(min=0))
-    importance = importance_of(hessian)
+    dead = hessian.diagonal() <= 0
+    hessian = enlarged(hessian, shrinkage, damping)
+    importance = hessian.diagonal()
     grid = range_grid(weight, scheme, dtype, importance)
     best = start = Solved(encode(weight, grid), grid)
     loss = start_losses = row_losses(weight, start, hessian)
     order = torch.argsort(importance, descending=True, stable=True)
     moments = hessian[order][:, order]
-    factor, used = triangular_factor(moments, damping)
-    if factor is None:
-        total = float(start_losses.sum())
-        return Found(start, total, total, used, "the second moments of its inputs are not positive definite")
+    factor, more = triangular_factor(moments)
+    if factor is None or bool(dead.all()):
+        reason = (
+            "no sample reached it" if bool(dead.all()) else "the second moments of its inputs are not positive definite"
+        )
+        return Found(start, float(loss.sum()), float(loss.sum()), damping + more, reason)
     coupling = mutual(moments)
     for again in range(refits + 1):
         found = _rounded(weight, best.grid, factor, coupling, order, sweeps)
@@ -84,40 +87,39 @@ def gptq(
         if again < refits:
             scaled = Solved(best.codes, refitted(weight, best, hessian, scheme, dtype))
             best, loss = better_rows(best, loss, scaled, row_losses(weight, scaled, hessian))
-    best = _with_nearest(weight, best, hessian.diagonal() == 0)
+    best = _with_nearest(weight, best, dead)
     worse = "" if bool((loss < start_losses).any()) else "it did not lower the error of the outputs"
-    return Found(best, float(loss.sum()), float(start_losses.sum()), used, worse)
+    return Found(best, float(loss.sum()), float(start_losses.sum()), damping + more, worse)
 
 
-def importance_of(hessian: Tensor) -> Tensor:
-    """How much the squared error of each column counts: diag(H), float32 [columns], and a little for columns never seen in use."""
+def enlarged(hessian: Tensor, shrinkage: float = SHRINKAGE, damping: float = DAMPING) -> Tensor:
+    """`hessian` with a diagonal larger by `shrinkage` of itself and `damping` of its mean; by 1 where all of it is zero."""
     diagonal = hessian.diagonal().clamp(min=0)
     mean = diagonal.mean()
-    return diagonal + torch.where(mean > 0, DAMPING * mean, torch.ones_like(mean))
+    return hessian + torch.diag(shrinkage * diagonal + torch.where(mean > 0, damping * mean, torch.ones_like(mean)))
 
 
-def triangular_factor(moments: Tensor, damping: float) -> tuple[Tensor | None, float]:
-    """(U, damping used) of moments + damping mean(diag) I = U D U^T, U unit upper triangular, float32 [columns, columns].
+def triangular_factor(moments: Tensor) -> tuple[Tensor | None, float]:
+    """(U of moments + more mean(diag) I = U D U^T, unit upper triangular float32 [columns, columns]; more).
 
-    The damping grows fourfold until there is such a factor; None where there is none at all.
+    There is `more` than 0 only where the moments are not positive definite, and then more and more; None where nothing helps.
     """
-    mean = float(moments.diagonal().clamp(min=0).mean()) or 1.0
-    while damping <= _MOST_DAMPING:
+    mean, more = float(moments.diagonal().mean()), 0.0
+    while more <= _MOST_DAMPING:
         flipped = moments.flip(0, 1)
-        flipped.diagonal().add_(damping * mean)
+        flipped.diagonal().add_(more * mean)
         lower, info = torch.linalg.cholesky_ex(flipped)
         if int(info) == 0 and bool(lower.isfinite().all()):
             upper = lower.flip(0, 1)
-            return upper / upper.diagonal(), damping
-        damping *= _GROWTH
-    return None, damping
+            return upper / upper.diagonal(), more
+        more = max(_LEAST_DAMPING, more * _GROWTH)
+    return None, more
 
 
 def mutual(moments: Tensor) -> Tensor:
     """H_jk / H_kk with an empty diagonal: what an error of column j asks of column k where all others stay as they are."""
     diagonal = moments.diagonal()
-    used = diagonal > 0
-    coupling = torch.where(used, moments / torch.where(used, diagonal, 1.0), 0.0)
+    coupling = moments / diagonal
     coupling.fill_diagonal_(0)
     return coupling
 

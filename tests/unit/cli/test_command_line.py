@@ -8,10 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from qtquant_app.cli.calibration import calibration_of
 from qtquant_app.cli.parser import parse
 from qtquant_app.cli.recipe import recipe_of
+from qtquant_app.core.calibration import Calibration
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.command_line import quantize_words, shell_line
 from qtquant_app.core.recipe import Recipe, Rule
@@ -77,3 +80,20 @@ def test_a_statistics_file_is_named_and_read_back() -> None:
     words = quantize_words("m", "o", Recipe(), statistics="/files/i m.gguf")
     assert words[-2:] == ("--importance", "/files/i m.gguf")
     assert parse(words[1:]).importance == "/files/i m.gguf"
+
+
+@settings(max_examples=20)  # each makes the parser anew
+@given(
+    st.sampled_from(["default", "random", "/my texts/a.txt", "-odd.txt", "hub:org/name:en"]),
+    st.integers(1, 4096),
+    st.integers(1, 4096),
+    st.booleans(),
+)
+def test_calibration_samples_are_said_and_read_back(source: str, samples: int, length: int, chat: bool) -> None:
+    wanted = Calibration(source, samples, length, chat)
+    options = parse(quantize_words("m", "o", Recipe(), calibration=wanted)[1:])
+    assert (calibration_of(options) or Calibration()) == wanted
+
+
+def test_samples_as_they_would_be_anyway_go_unsaid() -> None:
+    assert quantize_words("m", "o", Recipe(), calibration=Calibration()) == quantize_words("m", "o", Recipe())

@@ -60,43 +60,60 @@ def transformers_reads(folder: Path | str) -> torch.nn.Module:
     return model.eval()
 
 
-def test_the_numbers_are_those_of_a_direct_computation_with_transformers(coarse: Path) -> None:
-    original = transformers_reads(open_checkpoint("sample").root)
-    base, own, kl, agreement = directly(original, transformers_reads(coarse))
-    found = evaluated(coarse)
-    assert found.base_perplexity == pytest.approx(base, rel=1e-4)
-    assert found.perplexity == pytest.approx(own, rel=1e-4)
-    assert found.kl == pytest.approx(kl, rel=1e-3)
-    assert found.top1_agreement == pytest.approx(agreement, abs=0.02)
+@pytest.fixture(scope="module")
+def direct(coarse: Path) -> tuple[float, float, float, float]:
+    return directly(transformers_reads(open_checkpoint("sample").root), transformers_reads(coarse))
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_the_numbers_are_those_of_a_direct_computation_with_transformers_in_both_ways(
+    streamed: bool, coarse: Path, direct: tuple[float, float, float, float]
+) -> None:
+    base, own, kl, agreement = direct
+    found = evaluated(coarse, streamed=streamed)
+    assert found.streamed is streamed
+    assert found.base_perplexity == pytest.approx(base, rel=2e-5)
+    assert found.perplexity == pytest.approx(own, rel=2e-5)
+    assert found.kl == pytest.approx(kl, rel=5e-5)
+    assert found.top1_agreement == pytest.approx(agreement, abs=1e-9)
     assert found.tokens == WINDOWS * (SEQLEN - 1)
-    assert found.kl < found.kl_p99
-    assert found.kl_interval > 0
+    assert found.kl_p99 is not None and found.kl < found.kl_p99
+    assert found.kl_interval is not None and found.kl_interval > 0
     assert found.activations == "none"
+    assert [output.name for output in found.outputs] == ["logits"]
 
 
-def test_activations_of_8_bits_are_rounded_as_the_integer_layers_round_them(tmp_path: Path) -> None:
-    quantize("sample", tmp_path / "out", parse_label("W8 ch sym A8"), format="qtquant")
+@pytest.mark.parametrize(("label", "activations"), [("W8 ch sym A8", "int8"), ("FP8 ch A8", "fp8")])
+def test_activations_of_8_bits_are_rounded_as_the_loaded_layers_round_them(
+    label: str, activations: str, tmp_path: Path
+) -> None:
+    quantize("sample", tmp_path / "out", parse_label(label), format="qtquant")
     original = transformers_reads(open_checkpoint("sample").root)
     _, own, kl, _ = directly(original, load(tmp_path / "out", dtype="float32"))
-    found = evaluated(tmp_path / "out")
-    assert found.activations == "int8"
-    assert found.perplexity == pytest.approx(own, rel=5e-4)
-    assert found.kl == pytest.approx(kl, rel=2e-2)
+    for streamed in (False, True):
+        found = evaluated(tmp_path / "out", streamed=streamed)
+        assert found.activations == activations
+        assert found.perplexity == pytest.approx(own, rel=5e-4)
+        assert found.kl == pytest.approx(kl, rel=2e-2)
 
 
 def test_both_formats_evaluate_alike(tmp_path: Path, coarse: Path) -> None:
     scheme = parse_label("W4 g32 sym")
     quantize("sample", tmp_path / "one", scheme)
     quantize("sample", tmp_path / "two", scheme, format="qtquant")
-    one, two = evaluated(tmp_path / "one"), evaluated(tmp_path / "two")
-    assert one.kl == pytest.approx(two.kl, rel=1e-6)
-    assert one.kl < evaluated(coarse).kl
+    one, two, three = evaluated(tmp_path / "one").kl, evaluated(tmp_path / "two").kl, evaluated(coarse).kl
+    assert one is not None and three is not None
+    assert one == pytest.approx(two, rel=1e-6)
+    assert one < three
 
 
 def test_progress_counts_the_tokens_that_were_read(coarse: Path) -> None:
-    events, _ = finish(evaluate(coarse, "sample", windows=WINDOWS, seqlen=SEQLEN, device="cpu"))
-    read = [event for event in events if isinstance(event, TextRead)]
-    assert [(event.done, event.total) for event in read] == [(64, 192), (128, 192), (192, 192)]
+    for streamed in (False, True):
+        events, _ = finish(evaluate(coarse, "sample", windows=WINDOWS, seqlen=SEQLEN, device="cpu", streamed=streamed))
+        read = [event for event in events if isinstance(event, TextRead)]
+        assert read[-1] == TextRead(192, 192)
+        assert {event.total for event in read} == {192}
+        assert [event.done for event in read] == sorted(event.done for event in read)
 
 
 def test_text_of_the_users_is_read(coarse: Path, tmp_path: Path) -> None:
@@ -132,7 +149,7 @@ def test_predictions_that_are_not_numbers_are_named_and_not_averaged(coarse: Pat
 
 def test_the_command_prints_the_keys_that_stay(coarse: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["evaluate", str(coarse), "--base", "sample", "--windows", "2", "--seqlen", "32", "--device", "cpu"]
-    assert main([*words, "--json"]) == 0
+    assert main([*words, "--json", "--no-record"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["base"]["perplexity"] < found["quantized"]["perplexity"]
     assert found["kl"] > 0

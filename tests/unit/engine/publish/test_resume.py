@@ -114,6 +114,26 @@ def test_a_paused_upload_sends_nothing(hub: HubServer) -> None:
     assert sending.bytes_sent == len(data) and store_of(hub).blobs[REPO, file.sha256] == data
 
 
+def test_a_connection_that_another_thread_lost_is_opened_again(hub: HubServer) -> None:
+    from huggingface_hub import HfApi
+    from huggingface_hub.utils import get_session
+
+    hub.add(REPO, {})
+    closed, api, data, tries = type(get_session())(), HfApi(), b"x" * 5000, 0
+    closed.close()
+
+    def transfer(made: Any) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            closed.get(hub.url)  # raises what a client does that was closed under its feet
+        api.preupload_lfs_files(REPO, [made])
+
+    file = PublishedFile("model.safetensors", len(data), hashlib.sha256(data).hexdigest())
+    with Sender([Item(file, data)], transfer, lambda sent: None) as sender:
+        assert driven(sender.run()).bytes_sent == len(data) and tries == 2
+
+
 def test_what_the_hub_lost_in_the_meantime_is_sent_again(hub: HubServer, output: Path) -> None:
     hub.faults.append(Fault("commit", times=1, status=403))
     with pytest.raises(Exception, match="no right to write"):

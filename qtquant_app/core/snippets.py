@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePath
 
 GGUF_FILE = "model.gguf"
 """What a run calls the one file of a GGUF result."""
@@ -15,14 +15,17 @@ class Snippet:
     code: str
 
 
-def snippets(format: str, folder: str, *, dequantize: bool = False) -> tuple[Snippet, ...]:
-    """How to load the checkpoint in `folder`. `dequantize` is for asymmetric weights, which transformers needs told."""
+def snippets(format: str, folder: str, *, dequantize: bool = False, hub: bool = False) -> tuple[Snippet, ...]:
+    """How to load the checkpoint in `folder`, which is a repository's name where `hub` is set.
+
+    `dequantize` is for asymmetric weights, which transformers needs told.
+    """
     if format == "compressed-tensors":
         return _transformers(folder, dequantize), _vllm(folder)
     if format == "qtquant":
-        return _own(folder), _own_transformers(folder)
+        return _own(folder, hub), _own_transformers(folder)
     if format == "gguf":
-        return (_llama_cpp(folder),)
+        return (_llama_cpp_hub(folder) if hub else _llama_cpp(folder),)
     if format == "mlx":
         return (_mlx(folder),)
     if format in ("gptq", "awq"):
@@ -70,7 +73,18 @@ def _llama_cpp(folder: str) -> Snippet:
         "llama.cpp",
         "# pip install llama-cpp-python; or on the command line: llama-cli -m FILE\n"
         "from llama_cpp import Llama\n\n"
-        f"model = Llama({str(Path(folder, GGUF_FILE))!r})\n"
+        f"model = Llama({str(PurePath(folder, GGUF_FILE))!r})\n"
+        'out = model("The capital of France is", max_tokens=20)\n'
+        'print(out["choices"][0]["text"])\n',
+    )
+
+
+def _llama_cpp_hub(repo: str) -> Snippet:
+    return Snippet(
+        "llama.cpp",
+        "# pip install llama-cpp-python huggingface_hub; or: llama-cli --hf-repo REPO --hf-file FILE\n"
+        "from llama_cpp import Llama\n\n"
+        f"model = Llama.from_pretrained({repo!r}, filename={GGUF_FILE!r})\n"
         'out = model("The capital of France is", max_tokens=20)\n'
         'print(out["choices"][0]["text"])\n',
     )
@@ -97,13 +111,14 @@ def _plain(folder: str, install: str) -> Snippet:
     )
 
 
-def _own(folder: str) -> Snippet:
+def _own(folder: str, hub: bool) -> Snippet:
+    fetching = "from huggingface_hub import snapshot_download\n" if hub else ""
     return Snippet(
         "qtquant_app.load",
         "# pip install qtquant\n"
         "import qtquant_app\n"
-        "from transformers import AutoTokenizer\n\n"
-        f"folder = {folder!r}\n"
+        f"{fetching}from transformers import AutoTokenizer\n\n"
+        f"folder = {f'snapshot_download({folder!r})' if hub else repr(folder)}\n"
         "model = qtquant_app.load(folder)\n"
         "tokenizer = AutoTokenizer.from_pretrained(folder)\n" + _GENERATE,
     )

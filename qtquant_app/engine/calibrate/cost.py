@@ -1,0 +1,109 @@
+"""What calibration will take: memory at its peak and time, from the sizes of a plan's tensors.
+
+Rates and constants are fitted to `python -m benchmarks.methods MODEL --race` on two cores with bfloat16 instructions; they say
+whether it takes a minute or an hour, not more.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from qtquant_app.core.blocks import spot
+from qtquant_app.core.calibration import Calibration
+from qtquant_app.core.plan import TensorPlan
+from qtquant_app.engine.calibrate.batches import TOKENS
+from qtquant_app.engine.calibrate.needed import needs_calibration
+from qtquant_app.engine.device import default_threads
+from qtquant_app.quant import methods
+
+LIBRARIES = 560 << 20
+"""torch and transformers with a model's code, where they are not loaded yet."""
+
+_IMPORT_SECONDS = 8.0
+_PRODUCTS = 110e9
+"""Multiplications and additions a second and thread, counted as two, when a block is run."""
+_MOMENTS = 70e9
+_SOLVING = 12e9
+_LEARNING_PASSES = 9
+"""Times that learning runs a block forwards, a backward pass counted as two."""
+
+FLOAT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationCost:
+    """Bytes of main memory beside those of the run, and seconds."""
+
+    ram: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    parameters: int
+    squares: int
+    """Sum of the squared lengths of its distinct inputs."""
+    solving: int
+    """Sum of rows times squared columns of what is solved."""
+
+
+def calibration_cost(tensors: Sequence[TensorPlan], calibration: Calibration | None, device: str) -> CalibrationCost:
+    """What calibrating a plan over `tensors` takes; nothing where it needs no samples."""
+    if calibration is None:
+        return CalibrationCost()
+    blocks = _blocks(tensors)
+    tokens = calibration.samples * calibration.length
+    learns = any(_learns(tensor) for tensor in tensors)
+    return CalibrationCost(_ram(tensors, blocks, tokens, learns, device), _seconds(blocks, tokens, learns))
+
+
+def _learns(tensor: TensorPlan) -> bool:
+    scheme = tensor.scheme
+    return scheme is not None and needs_calibration(scheme) and methods.steps(scheme.method)[1] == "learned"
+
+
+def _blocks(tensors: Sequence[TensorPlan]) -> list[_Block]:
+    members: dict[tuple[str, int | None], list[TensorPlan]] = {}
+    for tensor in tensors:
+        if len(tensor.shape) == 2 and spot(tensor.name).depth is not None:
+            place = spot(tensor.name)
+            members.setdefault((place.stack, place.depth), []).append(tensor)
+    return [_block(found) for found in members.values()]
+
+
+def _block(tensors: Sequence[TensorPlan]) -> _Block:
+    wanted = [tensor for tensor in tensors if needs_calibration(tensor.scheme)]
+    # Matrices of one module that have as many columns share an input, but for one that takes what the others gave.
+    inputs = {(tensor.module.rpartition(".")[0], tensor.shape[1]) for tensor in wanted}
+    largest = max((tensor.shape[1] ** 2 for tensor in wanted), default=0)
+    return _Block(
+        sum(prod(tensor.shape) for tensor in tensors),
+        sum(columns**2 for _, columns in inputs) + largest,
+        sum(tensor.shape[0] * tensor.shape[1] ** 2 for tensor in wanted),
+    )
+
+
+def _ram(tensors: Sequence[TensorPlan], blocks: Sequence[_Block], tokens: int, learns: bool, device: str) -> int:
+    wide = min((tensor.shape[1] for tensor in tensors if needs_calibration(tensor.scheme)), default=0)
+    inner = max((max(tensor.shape) for tensor in tensors if needs_calibration(tensor.scheme)), default=0)
+    waiting = FLOAT * tokens * wide * (4 if learns else 2)
+    if device != "cpu":
+        return LIBRARIES
+    weights = max((block.parameters for block in blocks), default=0) * FLOAT * (5 if learns else 2)
+    moments = 2 * FLOAT * max((block.squares for block in blocks), default=0)
+    running = FLOAT * TOKENS["cpu"] * inner * (24 if learns else 6)
+    outside = max((FLOAT * prod(t.shape) for t in tensors if t.kind in ("embedding", "head")), default=0)
+    libraries = 0 if "transformers" in sys.modules and "torch" in sys.modules else LIBRARIES
+    return libraries + waiting + weights + moments + max(running, outside)
+
+
+def _seconds(blocks: Sequence[_Block], tokens: int, learns: bool) -> float:
+    threads = default_threads()
+    parameters = sum(block.parameters for block in blocks)
+    running = 2 * parameters * tokens * (2 + (_LEARNING_PASSES if learns else 0)) / _PRODUCTS
+    moments = tokens * sum(block.squares for block in blocks) / _MOMENTS
+    solving = 2 * sum(block.solving for block in blocks) * 4 / _SOLVING
+    return _IMPORT_SECONDS + (running + moments + solving) / threads

@@ -1,0 +1,1 @@
+"""Publishing a result on the Hub: the card that is made from measurements, the proof, the transfer, and the one commit."""
