@@ -9,7 +9,7 @@ from qtquant_app.core.plan import Plan
 from qtquant_app.core.report import TensorReport
 from qtquant_app.core.scan import TensorScan
 
-Stage = Literal["quantize", "write", "verify", "finish", "calibrate", "check", "upload"]
+Stage = Literal["quantize", "write", "verify", "finish", "calibrate", "check", "upload", "fetch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,19 @@ class FileTransferred:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetched:
+    """The source comes in: `done` of the `total` bytes that the run has to fetch are here, those of `file` the last of them."""
+
+    file: str
+    done: int
+    total: int
+    rate: float
+    """Bytes a second, lately."""
+    seconds_left: float | None
+    """None where nothing comes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Warned:
     code: str
     text: str
@@ -129,6 +142,7 @@ Event = (
     | TensorScanned
     | ShardWritten
     | FileTransferred
+    | Fetched
     | Warned
     | Waiting
     | Verified

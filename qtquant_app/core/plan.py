@@ -119,6 +119,10 @@ class Plan:
     statistics_sha256: str = ""
     calibration: Calibration | None = None
     """The samples that methods look at; None where no tensor's method does."""
+    download_bytes: int = 0
+    """What the run fetches of the source from where it is; 0 where all of it is here."""
+    source_disk_bytes: int = 0
+    """Room that fetched weight files take at once while the run works on them, beside `disk_bytes`."""
 
     @property
     def format(self) -> str:
@@ -198,6 +202,8 @@ class Plan:
             "max_device_memory": self.max_device_memory,
             **({"statistics": self.statistics, "statistics_sha256": self.statistics_sha256} if self.statistics else {}),
             **({} if self.calibration is None else {"calibration": self.calibration.to_json()}),
+            **({"download_bytes": self.download_bytes} if self.download_bytes else {}),
+            **({"source_disk_bytes": self.source_disk_bytes} if self.source_disk_bytes else {}),
         }
 
     @classmethod
@@ -229,6 +235,8 @@ class Plan:
             statistics=read.text_or("statistics"),
             statistics_sha256=read.text_or("statistics_sha256"),
             calibration=_calibration_from(data),
+            download_bytes=read.optional_count("download_bytes") or 0,
+            source_disk_bytes=read.optional_count("source_disk_bytes") or 0,
         )
 
 
@@ -352,3 +360,6 @@ class RunOptions:
     threads: int | None = None
     command: tuple[str, ...] = field(default=())
     """The command line that asked for the run, kept in qtquant.json."""
+    source_shards: Literal["drop", "cache"] = "drop"
+    """What becomes of weight files that are fetched for the run: each goes when what was made of it is safe and verified, or all
+    stay in the cache that the Hub's tools share."""

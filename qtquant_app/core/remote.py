@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from threading import Event
 from typing import Protocol
+
+
+class GivenUp(Exception):  # noqa: N818 - not an error: nobody waits for it any longer
+    """What was to be fetched is wanted no more."""
 
 
 class Remote(Protocol):
@@ -32,6 +37,22 @@ class Remote(Protocol):
 
     def missing(self, file: str, start: int, stop: int) -> int:
         """How many bytes of `start` to `stop` would be transferred if they were read now."""
+
+    def has(self, file: str) -> bool:
+        """Whether the whole file is here, in the cache that the tools of the place share."""
+
+    def part(self, file: str, start: int, stop: int, given_up: Event, *, anew: bool = False) -> bytes:
+        """Bytes `start` to `stop`, of which no more is fetched than is not known, or all `anew`; nothing of it is kept.
+
+        Raises GivenUp soon after the event is set.
+        """
+
+    def download(self, file: str, given_up: Event, progress: Callable[[int], None]) -> Path:
+        """The whole file, fetched into the cache that the tools of the place share; `progress` is told how many
+        bytes are there, in any thread.
+
+        Raises GivenUp soon after the event is set.
+        """
 
     def prefetch(self, file: str, ranges: Iterable[tuple[int, int]]) -> None:
         """Fetches ranges of a file, several at a time, and keeps them."""

@@ -27,7 +27,7 @@ class ResultRow:
     ours: bool
     """Whether a run of QtQuant recorded it."""
     bytes: int
-    """Of its tensors in the files."""
+    """Of its weight files."""
     bits_per_weight: float
     """Of the quantized tensors, scales and zero points included."""
     coverage_percent: float | None = None

@@ -70,9 +70,11 @@ def claimed(plan: Plan, checkpoint: Checkpoint, options: RunOptions) -> Iterator
     output = Path(options.output)
     check_output(output, resume=options.resume, overwrite=options.overwrite)
     out, marks = OutputFolder(output), marks_of(plan, checkpoint)
-    fresh = not out.partial.exists()
+    fresh, taken = not out.partial.exists(), plan.disk_bytes
+    if options.source_shards == "drop":
+        taken += plan.source_disk_bytes
     if fresh:
-        check_disk(output, plan.disk_bytes)
+        check_disk(output, taken)
         out.create()
     lock = _take(out.partial)
     journal = Journal(out.partial)
@@ -81,7 +83,7 @@ def claimed(plan: Plan, checkpoint: Checkpoint, options: RunOptions) -> Iterator
         settle(output)
         past = _past(out.partial, marks, options, checkpoint.by_name)
         if not fresh:
-            check_disk(output, plan.disk_bytes - _bytes_in(out.partial))
+            check_disk(output, taken - _bytes_in(out.partial))
         yield Claim(out, journal, marks, past, tuple(_warnings(lock, past, out.partial)), checkpoint, lock)
     finally:
         journal.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic
@@ -23,6 +23,9 @@ _HASH_BLOCK = 1 << 20
 Done = tuple[str, str, ErrorSums | None]
 """A file, a tensor that is wholly in it, and the tensor's errors."""
 
+Compared = tuple[Sequence[str], str, Callable[[], None]]
+"""Tensors that were compared with their source, how, and what may be done when the journal says so."""
+
 
 class Committer:
     """Collects finished tensors and commits them in a thread of its own.
@@ -39,6 +42,8 @@ class Committer:
         self._waiting: list[Done] = []
         self._synced: list[Done] = []
         """Safely in their files, and not yet in the journal; the thread's own."""
+        self._compared: list[Compared] = []
+        """Not yet in the journal; the thread's own."""
         self._last = monotonic()
         self._under_way: list[Future[None]] = []
         self._shards: list[tuple[str, Future[str]]] = []
@@ -56,6 +61,11 @@ class Committer:
         self._flush()
         self._shards.append((file, self._pool.submit(self._finish, file)))
         self._look()
+
+    def compared(self, tensors: Sequence[str], how: str, then: Callable[[], None]) -> None:
+        """`tensors`, all done before, were compared with their source; calls `then` in the thread when the journal says so."""
+        self._flush()
+        self._under_way.append(self._pool.submit(self._compare, (tensors, how, then)))
 
     def finished_shards(self, *, wait: bool = False) -> Iterable[tuple[str, str]]:
         """Files hashed and committed since the last call, with their sha256; all of them, and all tensors, where `wait` is set."""
@@ -109,8 +119,8 @@ class Committer:
             self._pool.submit(self._commit, []).result()
 
     def _said(self) -> bool:
-        """Whether something is in its file and not yet in the journal."""
-        return bool(self._synced)
+        """Whether something is still to be said in the journal."""
+        return bool(self._synced or self._compared)
 
     def _commit(self, tensors: list[Done]) -> None:
         if self._broken is not None:
@@ -121,10 +131,19 @@ class Committer:
             self._synced += tensors
             self._journal.tensors_done((name, errors) for _, name, errors in self._synced)
             self._synced = []
+            while self._compared:
+                names, how, then = self._compared[0]
+                self._journal.verified(names, how)
+                del self._compared[0]
+                then()
         except BaseException as error:
             if not (isinstance(error, QtQuantError) and error.code == DISK_FULL):
                 self._broken = error
             raise
+
+    def _compare(self, compared: Compared) -> None:
+        self._compared.append(compared)
+        self._commit([])
 
     def _undo(self, tensors: Sequence[tuple[str, Sequence[str]]]) -> None:
         self._commit([])

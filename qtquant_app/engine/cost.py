@@ -85,12 +85,13 @@ def fitting(
     verify: Verify = "full",
     threads: int | None = None,
     max_device_memory: int | None = None,
+    beside: int = 0,
 ) -> tuple[Cut, Cost]:
     """The quickest cut with which a run over `decisions`, carried out next by this process, stays below its ceilings; and its cost.
 
     `ram` is the resident memory the process will have come to at its peak: what it holds now, libraries included, and what the
     run adds; or the peak it has had already, where that is more. On Linux file-backed pages of libraries count, those
-    of weight files do not: they are read, not mapped. Raises PlanError where no cut is small enough.
+    of weight files do not: they are read, not mapped. `beside` is what the run holds for other ends. Raises PlanError where no cut is small enough.
     """
     now = resident_bytes()
     few = _representatives(decisions, threads or default_threads())
@@ -106,7 +107,7 @@ def fitting(
 
     need = 0
     for cut in _smaller(usual_cut(device, threads, max_device_memory)):
-        need = now + added(cut)
+        need = now + beside + added(cut)
         if max_memory is None or need <= max_memory:
             return cut, Cost(max(peak_bytes(), need), _on_device(few, device, cut, max_device_memory), kernels.seconds)
     raise _too_low(max_memory or 0, need)
@@ -154,6 +155,7 @@ def estimate(
     verify: Verify = "full",
     threads: int | None = None,
     max_device_memory: int | None = None,
+    beside: int = 0,
 ) -> Cost:
     """What a run over `decisions` costs. Arguments and errors as `fitting`."""
     return fitting(
@@ -165,6 +167,7 @@ def estimate(
         verify=verify,
         threads=threads,
         max_device_memory=max_device_memory,
+        beside=beside,
     )[1]
 
 

@@ -7,6 +7,7 @@ from qtquant_app.core.plan import Plan, RunOptions
 from qtquant_app.core.report import Forecast
 from qtquant_app.engine.calibrate.cost import calibration_cost
 from qtquant_app.engine.cost import Cut, fitting
+from qtquant_app.engine.fetching.room import RAM as FETCHING
 from qtquant_app.engine.layout import Decision
 from qtquant_app.formats import find
 
@@ -28,6 +29,7 @@ def fitted(plan: Plan, options: RunOptions) -> tuple[Cut, Forecast]:
         verify=options.verify,
         threads=options.threads,
         max_device_memory=plan.max_device_memory,
+        beside=FETCHING if plan.download_bytes else 0,
     )
     ram = cost.ram + calibration_cost(plan.tensors, plan.calibration, plan.device).ram
     return cut, Forecast(plan.output_bytes, plan.disk_bytes, ram, cost.device, plan.seconds_estimate)

@@ -45,10 +45,16 @@ class Past:
     """Finished source tensors; None for those kept as they are."""
     shards: dict[str, str] = field(default_factory=dict)
     """Finished weight files and their sha256."""
+    verified: dict[str, str] = field(default_factory=dict)
+    """Tensors that were compared with a source that may be gone since, and how: `full` or `quick`."""
     nbytes: int = 0
     """How much of the journal is whole."""
     lost: int = 0
     """Bytes after that, which say nothing."""
+
+    def is_verified(self, tensor: str, how: str) -> bool:
+        """Whether `tensor` need not be compared any more, where a run verifies as `how` says."""
+        return how == "none" or self.verified.get(tensor) in ("full", how)
 
 
 class Journal:
@@ -87,6 +93,10 @@ class Journal:
     def shard_done(self, file: str, sha256: str) -> None:
         """This weight file is complete and synced."""
         self._append([{"kind": "shard", "file": file, "sha256": sha256}])
+
+    def verified(self, tensors: Iterable[str], how: str) -> None:
+        """These tensors were read back and compared with their source, wholly (`full`) or in part (`quick`)."""
+        self._append([{"kind": "verified", "name": name, "how": how} for name in tensors])
 
     def undone(self, tensors: Iterable[tuple[str, Sequence[str]]]) -> None:
         """These tensors are not what was written, nor then are the files they lie in: they are to be done again."""
@@ -149,7 +159,7 @@ def _said(stream: BinaryIO, path: Path, names: Collection[str] | None) -> Past |
     at = 0
     while entry := _entry(line := stream.readline(_LONGEST_LINE)):
         try:
-            if names is not None and entry["kind"] == "tensor" and entry["name"] not in names:
+            if names is not None and entry["kind"] in ("tensor", "verified") and entry["name"] not in names:
                 break
             past = _apply(past, entry, path)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
@@ -205,8 +215,11 @@ def _apply(past: Past | None, entry: Mapping[str, Any], path: Path) -> Past:
         past.shards[str(entry["file"])] = str(entry["sha256"])
         if len(past.shards) > MOST_FILES:
             raise ValueError("no result has so many files")
+    elif entry["kind"] == "verified":
+        past.verified[str(entry["name"])] = str(entry["how"])
     elif entry["kind"] == "undone":
         past.tensors.pop(str(entry["name"]), None)
+        past.verified.pop(str(entry["name"]), None)
         for file in entry["files"]:
             past.shards.pop(str(file), None)
     return past

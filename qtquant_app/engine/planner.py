@@ -22,6 +22,8 @@ from qtquant_app.engine.calibrate.needed import calibration_of
 from qtquant_app.engine.containers import container_of
 from qtquant_app.engine.cost import Verify, estimate
 from qtquant_app.engine.device import default_threads, resolve
+from qtquant_app.engine.fetching.room import RAM as FETCHING
+from qtquant_app.engine.fetching.room import download_bytes, fetch_warnings, source_disk_bytes
 from qtquant_app.engine.finite import NonFiniteCounts, unlooked, without
 from qtquant_app.engine.garbage import uncollected
 from qtquant_app.engine.layout import Decision
@@ -73,18 +75,27 @@ def make_plan(
     copied = {name: checkpoint.size_of(name) for name in container.carried(checkpoint)}
     output_bytes = sum(file.nbytes for file in files) + sum(len(text.encode()) for text in texts.values())
     disk = output_bytes + sum(copied.values())
+    samples = calibration_of(checkpoint, tensors, calibration, seed)
+    fetched, shards = download_bytes(checkpoint), source_disk_bytes(checkpoint, calibrated=samples is not None)
     if output is not None:
-        check_disk(Path(output), disk)
+        check_disk(Path(output), disk + shards)
     warnings = (
         *format.warnings(checkpoint, tensors),
         *coverage_warnings(tensors),
         *source_warnings(checkpoint, tensors),
         *unlooked(recipe, non_finite),
+        *fetch_warnings(shards, calibrated=samples is not None),
     )
-    samples = calibration_of(checkpoint, tensors, calibration, seed)
     calibrating = calibration_cost(tensors, samples, resolved)
     cost = estimate(  # last: it looks at this process
-        decisions, files, format, resolved, max_memory, verify=verify, max_device_memory=max_device_memory
+        decisions,
+        files,
+        format,
+        resolved,
+        max_memory,
+        verify=verify,
+        max_device_memory=max_device_memory,
+        beside=FETCHING if fetched else 0,
     )
     seconds = seconds_of(decisions, files, sum(copied.values()), default_threads(), verify, speeds)
     return Plan(
@@ -112,6 +123,8 @@ def make_plan(
         statistics=checkpoint.statistics.path,
         statistics_sha256=checkpoint.statistics.sha256,
         calibration=samples,
+        download_bytes=fetched,
+        source_disk_bytes=shards,
     )
 
 

@@ -6,7 +6,7 @@ Cancel it with `close()`; pause it by not asking for the next event. Whatever st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -36,8 +36,10 @@ from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.claim import Claim, claimed
 from qtquant_app.engine.commit import Committer, sha256_of
 from qtquant_app.engine.containers import container_of
+from qtquant_app.engine.cost import Cut
 from qtquant_app.engine.experts.splitting import as_planned
 from qtquant_app.engine.faults import DISK_FULL
+from qtquant_app.engine.fetching.source import Source, needs_all, open_source, remove_folder, through
 from qtquant_app.engine.forecast import fitted
 from qtquant_app.engine.importance import with_statistics
 from qtquant_app.engine.journal import Past
@@ -52,7 +54,7 @@ from qtquant_app.engine.source import open_checkpoint
 from qtquant_app.engine.tensor_work import Gathering, Piece, Places, keep_pieces, quantize_pieces
 from qtquant_app.engine.tools import Tools, open_tools
 from qtquant_app.engine.undo import undo
-from qtquant_app.engine.verify import MismatchError, compare_with_source
+from qtquant_app.engine.verify import MismatchError, Tables, compare_tensors, compare_with_source
 from qtquant_app.formats import Format, find
 
 
@@ -79,35 +81,48 @@ def _run(plan: Plan, options: RunOptions) -> Generator[Event, None, RunReport]:
     output = Path(options.output)
     checkpoint = reopen(plan)
     with claimed(plan, checkpoint, options) as claim:
-        state, out = _State(plan, checkpoint, claim.past), claim.out
         yield from claim.begin()
-        _restore(state)
-        committer = Committer(out, claim.journal)
-        watch_device(plan.device)
-        try:
-            ceiling = plan.max_device_memory
-            with open_tools(checkpoint, find(plan.format), plan.device, cut=cut, max_device_memory=ceiling) as tools:
-                yield from claim.warnings
-                tools = yield from _calibrated(state, tools, out)
-                yield from _quantize(state, out, tools, committer, options)
-                give_back()
-                yield StageChanged("write" if options.verify == "none" else "verify")
-                if options.verify != "none":
-                    # Verification reads while the last files are still being hashed.
-                    quick = options.verify == "quick"
-                    try:
-                        yield from compare_with_source(tools, out.partial, plan, state.errors, quick=quick)
-                    except MismatchError as error:
-                        raise (yield from undo(error, plan, committer, Room(output.parent))) from None
-                state.shortages = tools.shortages()
-            yield from _written(state, out, committer, wait=True)
-        finally:
-            out.close()
-            committer.close()
+        with open_source(checkpoint, plan, claim.past, options, claim.out.partial) as source:
+            state = _State(plan, source.checkpoint, claim.past)
+            yield from _carried_out(state, source, claim, options, cut)
+            yield from source.small_here()
+        remove_folder(claim.out.partial)
         yield StageChanged("finish")
         claim.check_source()
         yield from _finish(state, claim, options)
     return _report(state, output, options, predicted, monotonic() - started)
+
+
+def _carried_out(
+    state: _State, source: Source, claim: Claim, options: RunOptions, cut: Cut
+) -> Generator[Event, None, None]:
+    """Writes every weight file, and verifies it as `options` say."""
+    _restore(state)
+    plan, out = state.plan, claim.out
+    committer = Committer(out, claim.journal)
+    watch_device(plan.device)
+    format, ceiling = find(plan.format), plan.max_device_memory
+    try:
+        with open_tools(state.checkpoint, format, plan.device, cut=cut, max_device_memory=ceiling) as tools:
+            yield from claim.warnings
+            if needs_all(plan, claim.past):
+                yield from source.all_here()
+            tools = yield from _calibrated(state, tools, out)
+            try:
+                yield from _quantize(state, out, tools, committer, options, source)
+                give_back()
+                yield StageChanged("write" if options.verify == "none" else "verify")
+                if options.verify != "none":
+                    # Verification reads while the last files are still being hashed.
+                    quick, rest = options.verify == "quick", () if source.comes_and_goes else None
+                    yield from compare_with_source(tools, out.partial, plan, state.errors, quick=quick, tensors=rest)
+            except MismatchError as error:
+                raise (yield from undo(error, plan, committer, Room(out.output.parent))) from None
+            state.shortages = tools.shortages()
+        yield from _written(state, out, committer, wait=True)
+    finally:
+        out.close()
+        committer.close()
 
 
 @dataclass
@@ -144,17 +159,56 @@ def reopen(plan: Plan) -> Checkpoint:
 
 
 def _quantize(
-    state: _State, out: OutputFolder, tools: Tools, committer: Committer, options: RunOptions
+    state: _State, out: OutputFolder, tools: Tools, committer: Committer, options: RunOptions, source: Source
 ) -> Generator[Event, None, None]:
     total = sum(t.source_bytes for t in state.plan.tensors if t.name not in state.done and t.bytes)
     if options.verify == "full":
-        total += sum(t.source_bytes for t in state.plan.tensors if t.bytes)
+        kept = state.past.verified if state.past and source.comes_and_goes else {}
+        total += sum(t.source_bytes for t in state.plan.tensors if t.bytes and kept.get(t.name) != "full")
     yield RunStarted(len(state.plan.tensors), total, len(state.done))
     for warning in state.plan.warnings:
         yield Warned(warning.code, warning.text)
     yield StageChanged("quantize")
     yield from _allocate(state, out)
-    yield from _tensors(state, out, tools, committer)
+    work = _Work(out, tools, committer, by_source(state.plan.files), {t.name: t for t in state.plan.tensors})
+    left = _left(state.plan.files, state.done)
+    for file in [name for name, count in left.items() if not count and name not in state.sha256]:
+        yield from work.room.needed(partial(committer.shard_done, file), committer.retry)
+    for batch in source.batches:
+        yield from source.here(batch)
+        yield from through(_tensors(state, work, [t for t in batch.tensors if t.name not in state.done], left), source)
+        if source.comes_and_goes:
+            yield from through(_compared(state, work, batch.tensors, options), source)
+            names = [tensor.name for tensor in batch.tensors] if options.verify != "none" else []
+            committer.compared(names, options.verify, source.let_go(batch))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What the tensors of a run are written with."""
+
+    out: OutputFolder
+    tools: Tools
+    committer: Committer
+    places: Mapping[str, Places]
+    planned: Mapping[str, TensorPlan]
+    ranges: dict[str, Range] = field(default_factory=dict)
+    """Those of tensors whose range has been looked for."""
+
+    @property
+    def room(self) -> Room:
+        return Room(self.out.output.parent)
+
+
+def _compared(
+    state: _State, work: _Work, tensors: Sequence[TensorInfo], options: RunOptions
+) -> Generator[Event, None, None]:
+    """Verifies tensors while their source is here."""
+    if options.verify != "none":
+        tables, quick = Tables(work.places, work.planned), options.verify == "quick"
+        yield from compare_tensors(
+            work.tools, work.out.partial, state.plan, state.errors, tensors, quick=quick, tables=tables
+        )
 
 
 def _calibrated(state: _State, tools: Tools, out: OutputFolder) -> Generator[Event, None, Tools]:
@@ -208,16 +262,13 @@ def _made(file: OutFile, format: Format, out: OutputFolder, room: Room) -> Gener
             yield from room.needed(partial(out.write, file.name, tensor.offset, data))
 
 
-def _tensors(state: _State, out: OutputFolder, tools: Tools, committer: Committer) -> Generator[Event, None, None]:
-    """Quantizes or keeps every tensor still to do, in the order of the files."""
-    places, planned = by_source(state.plan.files), {t.name: t for t in state.plan.tensors}
-    todo = [t for t in state.checkpoint.tensors if t.name in places and t.name not in state.done]
-    left, room = _left(state.plan.files, state.done), Room(out.output.parent)
-    for file in [name for name, count in left.items() if not count and name not in state.sha256]:
-        yield from room.needed(partial(committer.shard_done, file), committer.retry)
-    tasks = (
-        partial(_attempt, task) for task in _pieces(tools, out, todo, places, planned, state.plan.recipe.nonfinite)
-    )
+def _tensors(
+    state: _State, work: _Work, todo: Sequence[TensorInfo], left: dict[str, int]
+) -> Generator[Event, None, None]:
+    """Quantizes or keeps tensors, in the order of the files; `left` counts what is still to do of each."""
+    out, tools, committer, room = work.out, work.tools, work.committer, work.room
+    places, planned = work.places, work.planned
+    tasks = (partial(_attempt, task) for task in _pieces(work, todo, state.plan.recipe.nonfinite))
     gathering: Gathering | None = None
     for found in ordered(tools.pool, tools.window, tasks):
         piece = (
@@ -270,22 +321,15 @@ def _left(files: tuple[OutFile, ...], done: Mapping[str, object]) -> dict[str, i
     return {file.name: len({t.source for t in file.tensors if t.source} - set(done)) for file in files}
 
 
-def _pieces(
-    tools: Tools,
-    out: OutputFolder,
-    todo: list[TensorInfo],
-    places: Mapping[str, Places],
-    planned: Mapping[str, TensorPlan],
-    policy: NonFinitePolicy,
-) -> Iterator[Callable[[], Piece]]:
-    known: dict[str, Range] = {}
+def _pieces(work: _Work, todo: Sequence[TensorInfo], policy: NonFinitePolicy) -> Iterator[Callable[[], Piece]]:
+    tools, out, places, planned = work.tools, work.out, work.places, work.planned
     for tensor in todo:
         scheme = planned[tensor.name].scheme
         if scheme is None:
             yield from keep_pieces(tools, out, tensor, places[tensor.name])
         else:
             alike = partial(_like, planned, scheme)
-            between = shared_range(tools, tensor, scheme, policy, known=known, takes_part=alike)
+            between = shared_range(tools, tensor, scheme, policy, known=work.ranges, takes_part=alike)
             yield from quantize_pieces(tools, out, tensor, scheme, places[tensor.name], policy, between)
 
 

@@ -70,6 +70,8 @@ def record_bytes(
         described["calibration"] = _public_calibration(plan.calibration)
     for key in ("texts", "max_memory", "max_device_memory", "peak_ram_bytes", "peak_device_bytes", "seconds_estimate"):
         described.pop(key)
+    for key in ("download_bytes", "source_disk_bytes"):
+        described.pop(key, None)
     record: dict[str, Any] = {
         "qtquant": __version__,
         "format": plan.format,
@@ -81,6 +83,7 @@ def record_bytes(
         "tensors": _Described(tensors, _report_json),
         "sha256": dict(sorted(sha256.items())),
         "plan": described,
+        **({"base_model": plan.source} if is_pinned(plan.source) else {}),
         **({} if calibrated is None else calibrated.to_json()),
     }
     written = bytearray()

@@ -154,9 +154,15 @@ def _foreign(found: Checkpoint) -> ResultRow:
         scheme=labels.most_common(1)[0][0],
         methods=(found.packed_by,),
         ours=False,
-        bytes=found.stored_bytes,
+        bytes=_file_bytes(found),
         bits_per_weight=8 * sum(tensor.stored_bytes for tensor in packed) / weights if weights else 0.0,
     )
+
+
+def _file_bytes(found: Checkpoint) -> int:
+    with suppress(OSError):
+        return sum(map(found.size_of, found.weight_files))
+    return found.stored_bytes
 
 
 def _name(folder: Path) -> str:

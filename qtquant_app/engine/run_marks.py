@@ -24,6 +24,7 @@ from qtquant_app.core.plan import Plan
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.recipe_diff import ARROW, diff
 from qtquant_app.engine import filesystem
+from qtquant_app.engine.hub.hashes import hash_in_cache
 from qtquant_app.formats import find
 from qtquant_app.quant.version import ARITHMETIC
 
@@ -217,13 +218,16 @@ def _size_and_time(checkpoint: Checkpoint, file: str) -> tuple[int, int]:
         found = (checkpoint.root / file).stat()
     except OSError as error:
         raise SourceError(f"{file} cannot be read: {error.strerror}", hint="check the disk", code="read") from None
-    return found.st_size, found.st_mtime_ns
+    return found.st_size, 0 if hash_in_cache(checkpoint.root / file) else found.st_mtime_ns
 
 
 def _mark(checkpoint: Checkpoint, file: str) -> FileMark:
     size, mtime_ns = _size_and_time(checkpoint, file)
     if checkpoint.remote is not None:
         return FileMark(size, mtime_ns, checkpoint.remote.mark(file))
+    named = hash_in_cache(checkpoint.root / file)
+    if named:  # the same mark as before the run fetched it
+        return FileMark(size, mtime_ns, named)
     digest, buffer = hashlib.sha256(), bytearray(_SAMPLE)
     try:
         with filesystem.open_for_reading(checkpoint.root / file) as stream:

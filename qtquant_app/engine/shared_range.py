@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 
-from qtquant_app.core.checkpoint import TensorInfo
+from qtquant_app.core.checkpoint import Checkpoint, TensorInfo
 from qtquant_app.core.events import ChunkDone
 from qtquant_app.core.recipe import NonFinitePolicy
 from qtquant_app.core.runtimes import find
@@ -23,12 +23,12 @@ _STRICTEST = "vllm"
 Range = tuple[float, float]
 
 
-def mates(tools: Tools, tensor: TensorInfo, scheme: Scheme) -> tuple[TensorInfo, ...]:
+def mates(checkpoint: Checkpoint, tensor: TensorInfo, scheme: Scheme) -> tuple[TensorInfo, ...]:
     """`tensor`, and under NVFP4 the other weights of the checkpoint that readers make one of with it."""
     if not (is_float(scheme) and code_of(scheme) is NVFP4):
         return (tensor,)
     owner, _, leaf = tensor.module.rpartition(".")
-    by_name = tools.reader.checkpoint.by_name
+    by_name = checkpoint.by_name
     for names in find(_STRICTEST).fused:
         if leaf in names and f"{owner}.{leaf}.weight" == tensor.name:
             found = (by_name.get(f"{owner}.{name}.weight") for name in names)
@@ -51,7 +51,7 @@ def shared_range(
     """
     known = {} if known is None else known
     found = []
-    for other in mates(tools, tensor, scheme) or (tensor,):
+    for other in mates(tools.reader.checkpoint, tensor, scheme) or (tensor,):
         if other.name != tensor.name and takes_part is not None and not takes_part(other):
             continue
         if other.name not in known:

@@ -46,21 +46,56 @@ _SAME = 1e-9
 """Relative difference below which two sums of the same squares, added in another order, are the same."""
 
 
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """A plan's tensors by name: where they lie in the result, and what they are to be."""
+
+    places: Mapping[str, Places]
+    planned: Mapping[str, TensorPlan]
+
+    @classmethod
+    def of(cls, plan: Plan) -> Tables:
+        return cls(by_source(plan.files), {t.name: t for t in plan.tensors})
+
+
 def compare_with_source(
-    tools: Tools, folder: Path, plan: Plan, errors: Mapping[str, ErrorSums], *, quick: bool = False
+    tools: Tools,
+    folder: Path,
+    plan: Plan,
+    errors: Mapping[str, ErrorSums],
+    *,
+    quick: bool = False,
+    tensors: Sequence[TensorInfo] | None = None,
 ) -> Generator[Event, None, None]:
-    """Compares every tensor in `folder` with the source that `tools` reads; `quick` reads one chunk of each.
+    """Compares every tensor in `folder`, or `tensors`, with the source that `tools` reads; `quick` reads one chunk of each.
 
     Raises MismatchError where a file's header is not what was planned, or at the end where tensors do not decode to what the run
     reported.
     """
     wrong = tuple(check_headers(folder, plan.files, tools.format))
-    if not wrong:
-        for item in _compared(tools, folder, plan, errors, quick):
-            if isinstance(item, Mismatch):
-                wrong += (item,)
-            else:
-                yield item
+    if wrong:
+        raise MismatchError(wrong)
+    wanted = _sources(tools) if tensors is None else tensors
+    yield from compare_tensors(tools, folder, plan, errors, wanted, quick=quick, tables=Tables.of(plan))
+
+
+def compare_tensors(
+    tools: Tools,
+    folder: Path,
+    plan: Plan,
+    errors: Mapping[str, ErrorSums],
+    tensors: Sequence[TensorInfo],
+    *,
+    quick: bool,
+    tables: Tables,
+) -> Generator[Event, None, None]:
+    """Compares `tensors` in `folder` with the source that `tools` reads, as `compare_with_source`, and no headers."""
+    wrong: tuple[Mismatch, ...] = ()
+    for item in _compared(tools, folder, plan, errors, tensors, tables, quick):
+        if isinstance(item, Mismatch):
+            wrong += (item,)
+        else:
+            yield item
     if wrong:
         raise MismatchError(wrong)
 
@@ -92,11 +127,17 @@ def check_headers(folder: Path, files: tuple[OutFile, ...], format: Format) -> I
 
 
 def _compared(
-    tools: Tools, folder: Path, plan: Plan, errors: Mapping[str, ErrorSums], quick: bool
+    tools: Tools,
+    folder: Path,
+    plan: Plan,
+    errors: Mapping[str, ErrorSums],
+    tensors: Sequence[TensorInfo],
+    tables: Tables,
+    quick: bool,
 ) -> Iterator[Event | Mismatch]:
-    """The comparison of every tensor that has a source, as events, and what differs."""
-    places, planned = by_source(plan.files), {t.name: t for t in plan.tensors}
-    sources = [tensor for tensor in _sources(tools) if tensor.name in places]
+    """The comparison of those of `tensors` that are in the result, as events, and what differs."""
+    places, planned = tables.places, tables.planned
+    sources = [tensor for tensor in tensors if tensor.name in places]
     with RangeReader(folder) as written:
         tasks = _comparisons(tools, written, sources, places, planned, quick, plan.recipe.nonfinite)
         totals: ErrorTotals | None = None
@@ -249,7 +290,7 @@ def verify(folder: str | Path, base: str | Path | None = None) -> Generator[Even
     root = Path(folder)
     record = read_record(root)
     plan = _recorded_plan(record, root)
-    checkpoint = with_foldings(base_of(plan, base), _foldings(record, root)) if base is not None else None
+    checkpoint = with_foldings(base_of(plan, base), foldings_of(record, root)) if base is not None else None
     read = sum(file.nbytes for file in plan.files)
     yield RunStarted(len(plan.tensors), read + (plan.source_bytes if checkpoint else 0))
     yield StageChanged("verify")
@@ -274,7 +315,7 @@ def verify(folder: str | Path, base: str | Path | None = None) -> Generator[Even
     return VerifyReport(len(plan.files), sum(len(f.tensors) for f in plan.files), tuple(found), tuple(reports))
 
 
-def _foldings(record: Mapping[str, Any], root: Path) -> dict[str, Folding]:
+def foldings_of(record: Mapping[str, Any], root: Path) -> dict[str, Folding]:
     """What calibration has folded, by tensor."""
     found = record.get("foldings", {})
     try:
@@ -351,4 +392,4 @@ def _against(
     plan: Plan, checkpoint: Checkpoint, root: Path, errors: Mapping[str, ErrorSums]
 ) -> Iterator[Event | Mismatch]:
     with open_tools(checkpoint, find(plan.format), "cpu") as tools:
-        yield from _compared(tools, root, plan, errors, quick=False)
+        yield from _compared(tools, root, plan, errors, _sources(tools), Tables.of(plan), quick=False)

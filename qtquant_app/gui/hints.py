@@ -9,6 +9,13 @@ from qtquant_app.core.errors import QtQuantError
 RESUME = "Go on with the unfinished run"
 REPLACE = "Replace the folder"
 
+_SPOKEN = (
+    (re.compile(r" \(`hf auth login`\)|, or with `hf auth login`"), ""),
+    (re.compile(r"(?:log|sign) in( again)? with `hf auth login[^`]*`"), r"sign in\1 under Hub on the Source page"),
+    (re.compile(r"give the same command again"), "press Upload again"),
+)
+"""Commands in hints, and what the window has for them."""
+
 _HINTS = {
     "exists": f"choose another output folder, or tick \u201c{REPLACE}\u201d",
     "not-ours": "choose another output folder: only folders that QtQuant wrote are ever replaced",
@@ -34,4 +41,6 @@ def window_hint(error: QtQuantError) -> str:
     if error.code in _HINTS:
         return _HINTS[error.code]
     hint = re.sub(r"with --ignore (\S+)", r"with the ignore pattern \1", error.hint)
+    for command, words in _SPOKEN:
+        hint = command.sub(words, hint)
     return re.sub(r"--([a-z][a-z-]*)", lambda option: option[1].replace("-", " "), hint)

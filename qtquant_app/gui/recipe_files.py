@@ -7,6 +7,7 @@ from pathlib import Path
 from PySide6.QtCore import QObject, Signal
 
 from qtquant_app.core.recipe import Recipe
+from qtquant_app.jobs.aside import aside
 from qtquant_app.jobs.job import once
 from qtquant_app.jobs.latest import Latest
 
@@ -36,7 +37,7 @@ class RecipeFiles(QObject):
             recipe = _read(path)
             return lambda: self.read.emit(recipe, path, at_once)
 
-        self._latest.submit(once(work))
+        self._latest.submit(aside(once(work)))
 
     def cancel(self) -> None:
         """Forgets the newest request."""

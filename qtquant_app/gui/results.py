@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 
+from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import QtQuantError
 from qtquant_app.core.evaluated import Evaluated
 from qtquant_app.core.evaluation import Evaluation
@@ -42,11 +44,14 @@ class Results(QObject):
         super().__init__(parent)
         self._verbs = verbs
         self._found = ResultTable(())
+        self.known = False
+        """Whether the list is what was asked for last, and not merely empty because nothing could be looked up."""
         self._own: dict[str, tuple[str, Evaluated]] = {}
         """By path: the original, and what was found beside it here."""
         self._errors: dict[str, QtQuantError] = {}
         self._waiting: list[str] = []
-        self._base = self._text = self._device = ""
+        self._original: Checkpoint | None = None
+        self._device = "auto"
         self.evaluating = ""
         """The path of the result that is being evaluated; empty where none is."""
         self._began = 0.0
@@ -108,9 +113,9 @@ class Results(QObject):
             self._give_up()
         self._take(table([row for row in self.rows if row.path not in gone]))
 
-    def evaluate(self, paths: Iterable[str], base: str, device: str, text: str = "") -> None:
-        """Evaluates results one after the other, beside the original at `base`, on samples at `text` or the built-in ones."""
-        self._base, self._device, self._text = base, device, text
+    def evaluate(self, paths: Iterable[str], original: Checkpoint, device: str) -> None:
+        """Evaluates results one after the other beside `original`, on the built-in samples."""
+        self._original, self._device = original, device
         self._waiting = list(dict.fromkeys(paths))
         for path in self._waiting:
             self._errors.pop(path, None)
@@ -140,11 +145,9 @@ class Results(QObject):
         return "" if error is None else error.message
 
     def _advance(self) -> None:
-        if not self._waiting:
-            return
-        self.evaluating, self._began = self._waiting.pop(0), time.monotonic()
-        work = self._verbs.evaluate(self.evaluating, self._base, self._text, self._device)
-        self._evaluator.submit(work)
+        if self._waiting and self._original is not None:
+            self.evaluating, self._began = self._waiting.pop(0), time.monotonic()
+            self._evaluator.submit(self._verbs.evaluate(self.evaluating, self._original.source, "", self._device))
 
     def _on_batch(self, events: list[Event]) -> None:
         read = next((event for event in reversed(events) if isinstance(event, TextRead)), None)
@@ -169,7 +172,8 @@ class Results(QObject):
         self.changed.emit()
 
     def _on_evaluated(self, found: Evaluation) -> None:
-        self._own[self.evaluating] = self._base, evaluated(found)
+        assert self._original is not None
+        self._own[self.evaluating] = _called(self._original), evaluated(found)
         self._take(self._found)
         self._go_on()
 
@@ -186,6 +190,7 @@ class Results(QObject):
         self._take(found)
 
     def _take(self, found: ResultTable) -> None:
+        self.known = True
         self._found = table([self._known(row) for row in found.rows], found.skipped)
         self.changed.emit()
 
@@ -195,6 +200,11 @@ class Results(QObject):
         if own is None or own in row.evaluations:
             return row
         return replace(row, base=row.base or base, evaluations=(*row.evaluations, own))
+
+
+def _called(original: Checkpoint) -> str:
+    """What records call it: the Hub's name, or the last part of its path."""
+    return original.source if original.remote is not None else Path(original.source).name
 
 
 def evaluated(found: Evaluation) -> Evaluated:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from qtquant_app.core.errors import UsageError
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scheme import Scheme
@@ -12,6 +14,12 @@ def sampling_methods(recipe: Recipe) -> tuple[str, ...]:
     schemes = [recipe.default, *(rule.scheme for rule in recipe.rules if isinstance(rule.scheme, Scheme))]
     found = (_title(name) for name in dict.fromkeys(scheme.method for scheme in schemes))
     return tuple(title for title in found if title)
+
+
+def start_note(schemes: Iterable[Scheme]) -> str:
+    """What figures of tensors by themselves have to say of methods that look at samples; empty where there are none."""
+    names = [name for name in dict.fromkeys(scheme.method for scheme in schemes) if _title(name)]
+    return f"{', '.join(names)} without samples: what a run starts from" if names else ""
 
 
 def _title(name: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qtquant_app.core.evaluated import Evaluated, evaluations_of
 from qtquant_app.core.report import RunReport, TensorReport
 
 
@@ -25,6 +26,8 @@ class Saved:
     sha256: tuple[tuple[str, str], ...]
     base: str | None
     """The checkpoint it was made from, where that is known."""
+    evaluation: Evaluated | None = None
+    """What its record says of its quality: the newest."""
 
 
 def from_report(report: RunReport, verify: str, base: str | None) -> Saved:
@@ -58,6 +61,7 @@ def read_saved(folder: str) -> Saved:
 
 def _from_record(folder: str, record: dict[str, Any]) -> Saved:
     plan = record["plan"]
+    told = evaluations_of(record)
     # once through: of a large result they are made one at a time
     schemes = [tensor["scheme"]["symmetric"] for tensor in plan["tensors"] if tensor["action"] == "quantize"]
     return Saved(
@@ -72,6 +76,7 @@ def _from_record(folder: str, record: dict[str, Any]) -> Saved:
         symmetric=all(schemes),
         sha256=tuple((str(name), str(digest)) for name, digest in record["sha256"].items()),
         base=None,
+        evaluation=told[-1] if told else None,
     )
 
 

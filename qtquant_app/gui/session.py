@@ -17,6 +17,7 @@ from qtquant_app.core.plan import Plan
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.report import RunReport, VerifyReport
 from qtquant_app.core.scheme import Scheme
+from qtquant_app.gui.account import Account
 from qtquant_app.gui.catalog import Catalog
 from qtquant_app.gui.failure_report import internal_report
 from qtquant_app.gui.hints import window_hint
@@ -74,6 +75,8 @@ class Session(QObject):
         self.runner = Runner(self.verbs, self)
         self.queue = JobQueue(self.verbs, self.runner, self)
         self.verifier = Verifier(self.verbs, self)
+        self.account = Account(self.verbs, self)
+        """Who is signed in to the Hub."""
         self.results = Results(self.verbs, self)
         """What the Compare page holds side by side."""
         self._checkpoint: Checkpoint | None = None

@@ -21,8 +21,10 @@ from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.core.target import Target
 from qtquant_app.gui.catalog import Catalog, read_catalog
+from qtquant_app.gui.hub_verbs import HubVerbs
 from qtquant_app.gui.inspect_verbs import InspectVerbs
 from qtquant_app.gui.result_verbs import ResultVerbs
+from qtquant_app.jobs.aside import aside
 from qtquant_app.jobs.job import Work, once
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from qtquant_app.engine.job_store import Jobs, JobStore
 
 
-class Verbs(InspectVerbs, ResultVerbs):
+class Verbs(InspectVerbs, ResultVerbs, HubVerbs):
     """Everything the window asks of the engine. Tests put scripted events in its place."""
 
     def catalog(self) -> Work:
@@ -49,7 +51,7 @@ class Verbs(InspectVerbs, ResultVerbs):
 
             return open_checkpoint(path)
 
-        return once(read)
+        return aside(once(read))
 
     def warm_up(self, checkpoint: Checkpoint) -> Work:
         """Work that makes the kernels ready for previews of the checkpoint's tensors."""

@@ -68,6 +68,7 @@ class Gptq(Method):
     )
     needs_calibration = True
     strategies = ("channel", "group")
+    layouts = True
     floats = False
     start = "mse"
     factors = ClipSearch.factors
@@ -81,6 +82,7 @@ class Awq(Method):
     stage = "folding"
     needs_calibration = True
     strategies = ("channel", "group")
+    layouts = True
     floats = False
     start = "mse"
     factors = ClipSearch.factors
@@ -121,6 +123,7 @@ class Learned(Method):
     )
     needs_calibration = True
     strategies = ("channel", "group")
+    layouts = True
     floats = False
     start = "mse"
     factors = ClipSearch.factors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import transformers
 from safetensors.torch import load_file
 
 from qtquant_app.core.errors import PlanError, SourceError
+from qtquant_app.core.scheme import Scheme
 from qtquant_app.core.scheme_label import parse_label
 from qtquant_app.engine.load import load
 from qtquant_app.engine.packed.whole import all_weights
@@ -20,22 +22,31 @@ from qtquant_app.engine.source import open_checkpoint
 from qtquant_app.engine.verify import verify
 from qtquant_app.transformers import QuantizedLinear
 from tests.driving import quantize, result
-from tests.end2end.tiny_models import build, inputs, outputs
+from tests.end2end.tiny_models import inputs, llama, outputs
 
-LABELS = ("FP8 tensor", "FP8 ch", "FP8 ch mse", "FP8 32x32", "FP8 ch A8", "FP8 tensor A8", "FP8 32x32 A8")
+BLOCKS = parse_label("FP8 128x128")
+WEIGHTS = (parse_label("FP8 tensor"), parse_label("FP8 ch mse"), BLOCKS)
+SCHEMES = (*WEIGHTS, parse_label("FP8 ch A8"), replace(BLOCKS, activations="fp8"))
+
+
+def label(scheme: Scheme) -> str:
+    return scheme.label
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fp8") / "base"
-    build("llama", torch.float32).save_pretrained(folder)
+    torch.manual_seed(0)
+    llama(hidden_size=256, intermediate_size=384).save_pretrained(folder)
     return folder
 
 
-@pytest.mark.parametrize("label", LABELS)
-def test_it_computes_what_transformers_and_compressed_tensors_compute(label: str, base: Path, tmp_path: Path) -> None:
-    quantize(base, tmp_path / "plain", parse_label(label), format="qtquant")
-    quantize(base, tmp_path / "theirs", parse_label(label), format="compressed-tensors")
+@pytest.mark.parametrize("scheme", SCHEMES, ids=label)
+def test_it_computes_what_transformers_and_compressed_tensors_compute(
+    scheme: Scheme, base: Path, tmp_path: Path
+) -> None:
+    quantize(base, tmp_path / "plain", scheme, format="qtquant")
+    quantize(base, tmp_path / "theirs", scheme, format="compressed-tensors")
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "theirs", dtype=torch.float32).eval()
     own, given = load(tmp_path / "plain", dtype="float32"), inputs("llama", torch.float32)
     assert any(isinstance(layer, QuantizedLinear) for layer in own.modules())
@@ -43,15 +54,15 @@ def test_it_computes_what_transformers_and_compressed_tensors_compute(label: str
     assert result(verify(tmp_path / "plain", base)).ok
 
 
-@pytest.mark.parametrize("label", LABELS[:4])
-def test_its_weights_are_read_as_a_source_too(label: str, base: Path, tmp_path: Path) -> None:
-    quantize(base, tmp_path / "plain", parse_label(label), format="qtquant")
-    quantize(base, tmp_path / "theirs", parse_label(label), format="compressed-tensors")
+@pytest.mark.parametrize("scheme", WEIGHTS, ids=label)
+def test_its_weights_are_read_as_a_source_too(scheme: Scheme, base: Path, tmp_path: Path) -> None:
+    quantize(base, tmp_path / "plain", scheme, format="qtquant")
+    quantize(base, tmp_path / "theirs", scheme, format="compressed-tensors")
     found = all_weights(open_checkpoint(tmp_path / "plain"))
     wanted = all_weights(open_checkpoint(tmp_path / "theirs"))
     assert found.keys() == wanted.keys()
     for name, weight in wanted.items():
-        assert torch.equal(found[name].float(), weight.float()), name
+        assert torch.equal(found[name].to(weight.dtype), weight), name
     stored = load_file(tmp_path / "plain" / "model.safetensors")
     assert stored["model.layers.0.mlp.up_proj.weight_packed"].dtype == torch.uint8
 
@@ -95,17 +106,17 @@ def test_tokens_of_zeros_stay_zeros() -> None:
 def test_a_large_layer_is_worked_off_in_whole_blocks(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quantize(base, tmp_path / "plain", parse_label("FP8 32x32"), format="qtquant")
+    quantize(base, tmp_path / "plain", BLOCKS, format="qtquant")
     given = inputs("llama", torch.float32)
     model = load(tmp_path / "plain", dtype="float32")
     whole = outputs(model, given)
-    monkeypatch.setattr("qtquant_app.engine.runtime.linear._CHUNK_WEIGHTS", 40 * 64)
+    monkeypatch.setattr("qtquant_app.engine.runtime.linear._CHUNK_WEIGHTS", 200 * 256)
     torch.testing.assert_close(outputs(model, given), whole, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("label", ["NVFP4", "MXFP4"])
-def test_other_floats_are_refused(label: str, base: Path, tmp_path: Path) -> None:
-    with pytest.raises(PlanError, match=f"holds FP8 alone of floating-point codes, not {label}"):
-        quantize(base, tmp_path / "plain", parse_label(label), format="qtquant")
+@pytest.mark.parametrize("name", ["NVFP4", "MXFP4"])
+def test_other_floats_are_refused(name: str, base: Path, tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match=f"holds FP8 alone of floating-point codes, not {name}"):
+        quantize(base, tmp_path / "plain", parse_label(name), format="qtquant")
     with pytest.raises(SourceError, match="does not pack"):
-        QtQuantConfig([parse_label(label).to_json()], {"a": 0})
+        QtQuantConfig([parse_label(name).to_json()], {"a": 0})

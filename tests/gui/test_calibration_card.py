@@ -21,7 +21,7 @@ from qtquant_app.core.scheme import Scheme
 from qtquant_app.gui.pages.recipe import RecipePage
 from qtquant_app.gui.pages.run import RunPage
 from qtquant_app.gui.runner import RunState
-from qtquant_app.gui.sample_needs import sampling_methods
+from qtquant_app.gui.sample_needs import sampling_methods, start_note
 from qtquant_app.gui.session import Session
 from qtquant_app.gui.settings import Settings
 from qtquant_app.gui.verbs import Verbs
@@ -104,7 +104,13 @@ def test_the_card_can_be_opened_before_a_method_needs_it_and_stays_open(
 
 
 def test_a_method_that_nobody_knows_needs_no_samples() -> None:
-    assert sampling_methods(Recipe(default=Scheme(method="of-tomorrow"))) == ()
+    unknown = Scheme(method="of-tomorrow")
+    assert sampling_methods(Recipe(default=unknown)) == () and start_note([unknown]) == ""
+
+
+def test_figures_of_tensors_by_themselves_say_that_no_sample_was_looked_at() -> None:
+    schemes = [Scheme(), GPTQ.default, Scheme(3, method="gptq"), Scheme(method="awq+learned")]
+    assert start_note(schemes) == "gptq, awq+learned without samples: what a run starts from"
 
 
 def test_what_is_chosen_reaches_the_plan_and_the_command_line(
@@ -251,7 +257,7 @@ def test_a_calibrated_run_is_watched_paused_cancelled_and_gone_on_with(
     session.set_calibration(Calibration("random", samples=4, length=16))
     opened(qtbot, session, str(small_llama(tmp_path / "m", blocks=3)))
     assert session.plan is not None and session.plan.calibration == session.calibration
-    assert "calibrates with 4 samples first" in page.progress_text.text()
+    assert "calibrating with 4 samples included" in page.progress_text.text()
     seen: list[Event] = []
     paused: list[str] = []
 

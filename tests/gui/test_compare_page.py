@@ -185,6 +185,24 @@ def test_the_missing_are_evaluated_one_after_the_other_and_a_failure_holds_none_
     assert len(filled.plot.rows) == 4
 
 
+def test_a_checkpoint_of_somebody_else_is_held_against_ours_once_it_is_evaluated_here(
+    filled: ComparePage, session: Session, verbs: Shelf, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(qtbot, session)
+    assert session.checkpoint is not None
+    name = Path(session.checkpoint.source).name
+    ours = replace(result("ours", 9, 0.01), base=name)
+    theirs = replace(result("theirs", 10), base="", ours=False)
+    monkeypatch.setattr("tests.gui.test_compare_page.ROWS", {row.path: row for row in (ours, theirs)})
+    filled.add(["/all"])
+    qtbot.waitUntil(lambda: len(session.results.rows) == 2)
+    filled.evaluate(["/results/theirs"])
+    qtbot.waitUntil(lambda: not session.results.left and not session.results.missing)
+    rows = {row.name: row for row in session.results.rows}
+    assert rows["theirs"].base == name and rows["theirs"].kl == 0.0123
+    assert rows["ours"].best and not rows["theirs"].best  # larger, and farther away
+
+
 def test_evaluations_can_be_given_up(filled: ComparePage, session: Session, verbs: Shelf, qtbot: QtBot) -> None:
     opened(qtbot, session)
     filled.evaluate_button.click()
@@ -201,10 +219,18 @@ def test_a_result_that_is_taken_off_while_it_is_evaluated_makes_room_for_the_nex
     filled.evaluate(session.results.missing)
     assert session.results.evaluating == "/results/unknown"
     filled.table.selectRow(0)
-    QTest.keyClick(filled.table, Qt.Key.Key_Delete)
+    filled.remove_button.click()
     qtbot.waitUntil(lambda: not session.results.left)
     assert column(filled, "Name") == ["small", "middle", "large", "fresh"]
     assert session.results.missing == ()
+
+
+def test_delete_takes_the_chosen_off_the_list(filled: ComparePage, qtbot: QtBot) -> None:
+    filled.activateWindow()
+    filled.table.setFocus()
+    filled.table.selectRow(1)
+    QTest.keyClick(filled.table, Qt.Key.Key_Delete)
+    assert "small" not in column(filled, "Name")
 
 
 def test_what_is_no_result_is_said(filled: ComparePage, session: Session, qtbot: QtBot) -> None:

@@ -12,7 +12,8 @@ from pytestqt.qtbot import QtBot
 
 from qtquant_app.core.continuation import continuation
 from qtquant_app.core.errors import EvaluateError
-from qtquant_app.core.evaluation import OutputAgreement
+from qtquant_app.core.evaluated import Evaluated
+from qtquant_app.core.evaluation import OutputAgreement, Speed
 from qtquant_app.core.quantities import NOTHING
 from qtquant_app.gui.session import Session
 from qtquant_app.gui.widgets.evaluation_card import BASE, KL, PERPLEXITY, SAME, EvaluationCard
@@ -54,6 +55,15 @@ def test_an_evaluation_shows_what_it_found(qtbot: QtBot, card: EvaluationCard, v
     assert "98 tokens of the second half of a text" in card.state.text()
     assert card.progress_bar.isHidden()
     assert card.evaluate_button.isVisible()
+
+
+def test_what_the_record_says_already_is_there_at_once(card: EvaluationCard) -> None:
+    known = Evaluated("a text", 98, 11.32, 11.5, 0.0123, 0.0004, 0.9561)
+    card.show_result("/results/one", "", known=known)
+    assert card.facts.isVisible() and card.facts.text(KL) == "0.0123 \u00b1 0.0004 nats a token"
+    assert "Evaluated before: 98 tokens of a text." in card.state.text() and "Open the original" in card.state.text()
+    card.show_result("/results/two", "/models/base")
+    assert card.facts.isHidden() and "Runs both" in card.state.text()
 
 
 def test_another_result_forgets_what_was_found(qtbot: QtBot, card: EvaluationCard) -> None:
@@ -99,13 +109,15 @@ def test_both_go_on_with_the_prompts_and_what_differs_is_underlined(
     qtbot: QtBot, card: EvaluationCard, verbs: Script
 ) -> None:
     said = continuation("Once <b>upon", [1, 2, 3], [1, 7, 3], [" a", " time", " ago"], [" a", " <i>day", " ago"])
-    verbs.evaluation = replace(evaluation(), continuations=(said,))
+    timed = Speed("cpu", "float32", 120.0, 10.2, 140.0, 18.4)
+    verbs.evaluation = replace(evaluation(), continuations=(said,), speed=timed)
     card.show_result("/results/one", "/models/base", "qtquant")
     card.choice.prompts_edit.setPlainText("Once <b>upon\n\n  And then ")
     card.choice.speed_check.click()
     with qtbot.waitSignal(card.evaluated):
         card.start()
     assert verbs.prompted == [(("Once <b>upon", "And then"), True)]
+    assert "140 when reading (the original 120), 18.4 when writing (10.2)." in card.state.text()
     page = card.continuations.page
     text = page.toPlainText()
     assert "Once <b>upon" in text and "2 of 3 tokens the same, the first to differ is number 2" in text

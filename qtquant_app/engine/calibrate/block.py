@@ -151,10 +151,10 @@ class BlockWork:
 
     @staticmethod
     def _chunks(codes: Mapping[str, Solved], schemes: Mapping[str, Scheme], tools: Tools) -> dict[str, QuantizedChunk]:
-        from qtquant_app.quant.solvers.grid import to_chunk
+        from qtquant_app.quant.blocks.grids import chunk_of
 
         by_name = tools.reader.checkpoint.by_name
         return {
-            name: to_chunk(found, schemes[name], by_name[name].dtype, tools.format.align)
+            name: chunk_of(found, schemes[name], by_name[name].dtype, tools.format.align)
             for name, found in codes.items()
         }

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qtquant_app.core.folding import Folding
+from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.calibrate.folds import Fold
 from qtquant_app.engine.calibrate.inputs import Inputs
 from qtquant_app.engine.calibrate.rounding import Matrix
@@ -60,9 +62,14 @@ def _found(folding: str, fold: Fold, matrices: Sequence[Matrix], inputs: Inputs,
 
     moments, sample = inputs.of(name), inputs.rows(name)
     assert moments is not None
-    weights, schemes = [matrix.weight for matrix in matrices], [matrix.scheme for matrix in matrices]
+    weights, schemes = [matrix.weight for matrix in matrices], [_integers(matrix.scheme) for matrix in matrices]
     dtype = matrices[0].tensor.dtype
     if folding == "smoothquant":
         assert sample is not None
         return smooth_factors(weights, schemes, dtype, moments.max_abs, sample, fold.rows)
     return awq_factors(weights, schemes, dtype, moments.hessian, moments.mean_abs, fold.rows)
+
+
+def _integers(scheme: Scheme) -> Scheme:
+    """The scheme whose codes are most like those of a layout: as many bits, as many columns a scale."""
+    return replace(scheme, layout=None)

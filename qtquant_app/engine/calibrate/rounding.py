@@ -12,6 +12,7 @@ from qtquant_app.quant import methods
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from qtquant_app.quant.solvers.gptq import Found
     from qtquant_app.quant.solvers.grid import Solved
 
 FEW = 0.25
@@ -49,27 +50,47 @@ def solved(matrix: Matrix) -> tuple[Solved, str]:
 
     `learned` is started from GPTQ's codes here; learning itself is for whole blocks.
     """
-    from qtquant_app.quant.solvers.gptq import gptq
-    from qtquant_app.quant.solvers.grid import Solved, encode, range_grid
-
-    name, weight, dtype = matrix.tensor.name, matrix.weight, matrix.tensor.dtype
+    name = matrix.tensor.name
     if matrix.hessian is None:
-        grid = range_grid(weight, matrix.scheme, dtype)
-        return Solved(encode(weight, grid), grid), f"{name}: no sample reached it, so it is quantized by clip search"
+        return _nearest(matrix), f"{name}: no sample reached it, so it is quantized by clip search"
     if matrix.rounding in ("gptq", "learned"):
-        found = gptq(weight, matrix.hessian, matrix.scheme, dtype)
+        found = _compensated(matrix, matrix.hessian)
         return found.solved, f"{name}: {found.reason}, so it is quantized by clip search" if found.reason else _few(
             matrix
         )
-    return clipped(matrix), _few(matrix)
+    return _clipped(matrix, matrix.hessian), _few(matrix)
 
 
-def clipped(matrix: Matrix) -> Solved:
+def _nearest(matrix: Matrix) -> Solved:
+    """The nearest codes on ranges of the least squared error of the weights."""
+    from qtquant_app.quant.blocks.grids import searched
+    from qtquant_app.quant.solvers.grid import Solved, encode, range_grid
+
+    if matrix.scheme.layout is not None:
+        return searched(matrix.weight, matrix.scheme.layout)
+    grid = range_grid(matrix.weight, matrix.scheme, matrix.tensor.dtype)
+    return Solved(encode(matrix.weight, grid), grid)
+
+
+def _compensated(matrix: Matrix, hessian: Tensor) -> Found:
+    """What GPTQ finds; under a layout, in the blocks that a search gives."""
+    from qtquant_app.quant.blocks.grids import searched
+    from qtquant_app.quant.solvers.gptq import enlarged, gptq, gptq_on
+
+    if matrix.scheme.layout is None:
+        return gptq(matrix.weight, hessian, matrix.scheme, matrix.tensor.dtype)
+    start = searched(matrix.weight, matrix.scheme.layout, enlarged(hessian).diagonal())
+    return gptq_on(matrix.weight, hessian, start)
+
+
+def _clipped(matrix: Matrix, hessian: Tensor) -> Solved:
     """The nearest codes on ranges that are clipped by the output's error."""
+    from qtquant_app.quant.blocks.grids import searched_for_outputs
     from qtquant_app.quant.solvers.awq import awq_ranges
 
-    assert matrix.hessian is not None
-    return awq_ranges(matrix.weight, matrix.hessian, matrix.scheme, matrix.tensor.dtype)
+    if matrix.scheme.layout is None:
+        return awq_ranges(matrix.weight, hessian, matrix.scheme, matrix.tensor.dtype)
+    return searched_for_outputs(matrix.weight, matrix.scheme.layout, hessian)
 
 
 def _few(matrix: Matrix) -> str:

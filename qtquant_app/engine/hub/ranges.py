@@ -10,12 +10,14 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from threading import Event
 from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
 from qtquant_app.core.errors import SourceError
 from qtquant_app.core.json_text import shown
+from qtquant_app.core.remote import GivenUp
 from qtquant_app.engine.hub.client import TRIES, pause, timeouts
 from qtquant_app.engine.hub.faults import translated
 from qtquant_app.engine.hub.listing import Listing
@@ -43,16 +45,19 @@ class Ranges:
     _tags: dict[str, str] = field(default_factory=dict)
     """What the places where files are stored call their content."""
 
-    def get(self, file: str, start: int, stop: int) -> bytes:
-        """Bytes `start` to `stop`. Raises SourceError where they cannot be had, or where the file is not the one listed."""
+    def get(self, file: str, start: int, stop: int, given_up: Event | None = None) -> bytes:
+        """Bytes `start` to `stop`. Raises SourceError where they cannot be had, or where the file is not the one listed; GivenUp
+        where nobody waits for them any longer."""
         found, failures = bytearray(), 0
         while len(found) < stop - start:
             before = len(found)
             try:
-                self._some(file, start + before, stop, found, failures)
+                self._some(file, start + before, stop, found, failures, given_up)
+            except GivenUp:
+                raise
             except Exception as error:
                 failures = 1 if len(found) > before else failures + 1
-                time.sleep(self._wait(error, file, failures))
+                _sleep(self._wait(error, file, failures), given_up)
         return bytes(found)
 
     def _wait(self, error: Exception, file: str, failures: int) -> float:
@@ -65,7 +70,9 @@ class Ranges:
             raise told from None
         return error.seconds if isinstance(error, _Again) else 0.25 * 2 ** (failures - 1)
 
-    def _some(self, file: str, start: int, stop: int, found: bytearray, failures: int) -> None:
+    def _some(
+        self, file: str, start: int, stop: int, found: bytearray, failures: int, given_up: Event | None = None
+    ) -> None:
         """Adds to `found` what one request brings of `start` to `stop`."""
         from huggingface_hub.utils import get_session
 
@@ -76,6 +83,7 @@ class Ranges:
             self._check_same(response, file, start, stop)
             for chunk in response.iter_raw():  # as it comes: what is gathered would be lost with a cut
                 found += chunk
+                _check_wanted(given_up)
                 if len(found) > stop:
                     raise self._changed(file)
 
@@ -148,6 +156,18 @@ class Ranges:
             hint="open the model again",
             code="source-changed",
         )
+
+
+def _sleep(seconds: float, given_up: Event | None) -> None:
+    if given_up is None:
+        time.sleep(seconds)
+    elif given_up.wait(seconds):
+        raise GivenUp
+
+
+def _check_wanted(given_up: Event | None) -> None:
+    if given_up is not None and given_up.is_set():
+        raise GivenUp
 
 
 def _switched_off() -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from qtquant_app.core.json_text import shown
 from qtquant_app.engine import filesystem
 from qtquant_app.engine.hub.claims import Claims
+from qtquant_app.engine.hub.downloading import download
 from qtquant_app.engine.hub.faults import missing, told
 from qtquant_app.engine.hub.files import cached, fetch
 from qtquant_app.engine.hub.listing import Listed, Listing, hub_folder
@@ -69,15 +70,33 @@ class HubRemote:
         return cached(self.listing.place, file) or fetch(self.listing.place, file)
 
     def open(self, file: str) -> io.RawIOBase:
-        return filesystem.open_for_reading(self.root / file) if self._is_here(file) else RangeFile(self, file)
+        return filesystem.open_for_reading(self.root / file) if self.has(file) else RangeFile(self, file)
 
     def missing(self, file: str, start: int, stop: int) -> int:
-        if self._is_here(file):
+        if self.has(file):
             return 0
         return sum(last - first for first, last in self.pieces(file).missing(start, stop))
 
+    def has(self, file: str) -> bool:
+        try:
+            return (self.root / file).stat().st_size == self.size(file)
+        except OSError:
+            return False
+
+    def part(self, file: str, start: int, stop: int, given_up: threading.Event, *, anew: bool = False) -> bytes:
+        if anew:
+            return self._ranges.get(file, start, stop, given_up)
+        pieces, found = self.pieces(file), bytearray()
+        while start + len(found) < stop:
+            at = start + len(found)
+            found += pieces.read(at, stop) or self._ranges.get(file, at, pieces.next(at + 1, stop), given_up)
+        return bytes(found)
+
+    def download(self, file: str, given_up: threading.Event, progress: Callable[[int], None]) -> Path:
+        return download(self.listing, file, given_up, progress)
+
     def prefetch(self, file: str, ranges: Iterable[tuple[int, int]]) -> None:
-        if self._is_here(file):
+        if self.has(file):
             return
         with ThreadPoolExecutor(_CONNECTIONS, thread_name_prefix="ranges") as pool:
             for done in [pool.submit(self._kept, file, *part) for each in ranges for part in _parts(*each)]:
@@ -100,13 +119,6 @@ class HubRemote:
             found = pieces.read(at, stop) or self._fetched(file, at, min(pieces.next(at + 1, stop), at + REQUEST))
             view[at - start : at - start + len(found)] = found
             at += len(found)
-
-    def _is_here(self, file: str) -> bool:
-        """Whether the Hub's cache has the whole file."""
-        try:
-            return (self.root / file).stat().st_size == self.size(file)
-        except OSError:
-            return False
 
     def _kept(self, file: str, start: int, stop: int) -> None:
         """Fetches what is not known of a range."""

@@ -14,6 +14,7 @@ from qtquant_app.core.events import Event
 from qtquant_app.core.json_fields import Fields
 from qtquant_app.core.publication import Prepared, PublishedFile
 from qtquant_app.engine.commit import sha256_of
+from qtquant_app.engine.folded import with_foldings
 from qtquant_app.engine.foreign_files import portable, read_bounded, stays_inside
 from qtquant_app.engine.output import RECORD
 from qtquant_app.engine.publish.base_model import README, describe_base
@@ -21,7 +22,7 @@ from qtquant_app.engine.publish.card import make_card
 from qtquant_app.engine.publish.error_map import written_error_map
 from qtquant_app.engine.record import read_record
 from qtquant_app.engine.source import SAMPLE
-from qtquant_app.engine.verify import base_of, result_plan
+from qtquant_app.engine.verify import base_of, foldings_of, result_plan
 from qtquant_app.engine.whole_file import write_file
 
 PICTURE = "error-map.png"
@@ -44,7 +45,8 @@ def prepare(
     if picture and base is not None and card.worst and (Path(base).exists() or base == SAMPLE):
         try:
             worst = card.worst[0].name
-            pictures = {PICTURE: (yield from written_error_map(plan, root, base_of(plan, base), worst))}
+            source = with_foldings(base_of(plan, base), foldings_of(record, root))
+            pictures = {PICTURE: (yield from written_error_map(plan, root, source, worst))}
             card = replace(card, picture=PICTURE)
         except QtQuantError as error:
             warnings += (f"there is no error map: {error.message}",)

@@ -19,10 +19,10 @@ def quantize_tokens(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def rounded_tokens(x: torch.Tensor, columns: int | None = None) -> torch.Tensor:
-    """What a kernel multiplies in the place of `x` [..., n], in its dtype. A scale serves `columns` columns of a token, the last ones
-    fewer, or all of them."""
+    """What a kernel multiplies in the place of `x` [..., n], in its dtype. A scale serves `columns` columns of a token, or all of
+    them."""
     size = x.shape[-1]
     width = columns or size
-    parts = pad(x, (0, -size % width)).unflatten(-1, (-1, width))
+    parts = pad(x, (0, -size % width)).reshape(*x.shape[:-1], -1, width)
     codes, scale = quantize_tokens(parts)
     return (codes.float() * scale).flatten(-2)[..., :size].to(x.dtype)

@@ -23,6 +23,7 @@ from qtquant_app.formats.gguf.kept import from_float32, to_float32
 from qtquant_app.formats.gguf.mixtures import fallback, is_quantized, type_of
 from qtquant_app.formats.gguf.places import placement
 from qtquant_app.formats.gguf.values import Value
+from qtquant_app.quant import methods
 
 
 class Gguf(Format):
@@ -76,7 +77,9 @@ class Gguf(Format):
         layout = self._layout(tensor, target.name, scheme)
         if layout is None:
             return scheme if is_quantized(target.name, len(tensor.shape)) else None
-        return None if layout in ("", tensor.dtype) else _of_layout(layout, scheme.method)
+        if layout in ("", tensor.dtype):
+            return None
+        return _of_layout(layout, _method(scheme.method, layout, tensor.kind))
 
     def _layout(self, tensor: TensorInfo, name: str, scheme: Scheme) -> str | None:
         """The block type; empty where the tensor stays as it is, None where GGUF has none."""
@@ -190,6 +193,17 @@ class Gguf(Format):
 def _of_layout(layout: str, method: str) -> Scheme:
     """One object for each: plans tell tensors of a kind apart by it."""
     return replace(Scheme.of_layout(layout), method=method)
+
+
+def _method(name: str, layout: str, kind: Kind) -> str:
+    """The method itself; of one that looks at samples what it starts from, where they say nothing: an embedding is looked up, not
+    multiplied with, and F16 and BF16 have no scales."""
+    method = methods.find(name)
+    if not method.needs_calibration:
+        return name
+    if LAYOUTS[layout].block == 1:
+        return "rtn"
+    return method.start if kind is Kind.EMBEDDING else name
 
 
 @lru_cache(maxsize=16)

@@ -38,7 +38,7 @@ def _perplexity_tip(one: Listed) -> str:
 
 
 RESULT_COLUMNS = (
-    Column("Name", lambda r: r.row.name, lambda r: r.row.name, "some-model-8B-w4", tip=lambda r: r.row.path),
+    Column("Name", lambda r: r.row.name, lambda r: r.row.name, "some-model-8B", tip=lambda r: r.row.path),
     Column(
         "Front",
         lambda r: BEST if r.row.best else "",
@@ -49,7 +49,7 @@ RESULT_COLUMNS = (
         ),
         value=lambda r: "yes" if r.row.best else "no",
     ),
-    Column("Format", lambda r: r.row.format, lambda r: r.row.format, "compressed-tensors"),
+    Column("Format", lambda r: r.row.format, lambda r: r.row.format, "compressed-te"),
     Column(
         "Scheme",
         lambda r: r.row.scheme or NOTHING,
@@ -80,7 +80,7 @@ RESULT_COLUMNS = (
         "KL",
         lambda r: kl_text(r.row.evaluation),
         lambda r: _last(_evaluation(r).kl),
-        "0.08888 \N{PLUS-MINUS SIGN} 0.008",
+        "0.0888 \N{PLUS-MINUS SIGN} 0.008",
         True,
         tip=lambda r: "Divergence from the original, nats a token, with half the 95% confidence interval",
         value=lambda r: _evaluation(r).kl,
@@ -104,6 +104,6 @@ RESULT_COLUMNS = (
         value=lambda r: r.row.seconds,
         unit="s",
     ),
-    Column("Judged on", _judged, _judged, "8,888 of a text", tip=lambda r: r.error or _judged(r)),
+    Column("Judged on", _judged, _judged, "not evaluated", tip=lambda r: r.error or _judged(r)),
 )
 """Over Listed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QItemSelectionModel, Qt
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QKeySequence, QShortcut, QShowEvent
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QProgressBar, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
@@ -100,9 +100,9 @@ class ComparePage(Page):
 
     def evaluate(self, paths: Sequence[str]) -> None:
         """Evaluates results one after the other, beside the checkpoint that is open."""
-        base = self._session.checkpoint
-        if base is not None and paths:
-            self._results.evaluate(paths, str(base.path), self._session.device)
+        original = self._session.checkpoint
+        if original is not None and paths:
+            self._results.evaluate(paths, original, self._session.device)
 
     def remove(self) -> None:
         """Takes the chosen rows off the list."""
@@ -140,7 +140,7 @@ class ComparePage(Page):
             buttons.addWidget(button)
         upper, lower = QWidget(), QWidget()
         above = QVBoxLayout(upper)
-        above.setContentsMargins(0, 0, 0, 0)
+        above.setContentsMargins(0, 0, 0, GRID)
         above.setSpacing(2 * GRID)
         above.addWidget(self.table, 1)
         line = QHBoxLayout()
@@ -188,15 +188,21 @@ class ComparePage(Page):
         results = self._results
         chosen = self.chosen
         self.model.set_rows(results.listed)
-        for path in chosen[:1]:
-            self.select(path)
+        self._choose(chosen)
         self.plot.draw(results.rows)
-        if self._restored and not results.collecting:
+        if results.known and not results.collecting:
             self._settings.set(_KEPT, json.dumps(results.paths))
         shown = bool(results.rows or results.skipped or results.collecting)
         self._stack.setCurrentIndex(1 if shown else 0)
         self.table.set_empty_text("Looking for results…" if results.collecting else "None of these is a result.")
         self._offer()
+
+    def _choose(self, paths: Sequence[str]) -> None:
+        """The rows that were chosen before the list was made anew."""
+        flags = QItemSelectionModel.SelectionFlag
+        for at in range(self.model.rowCount()):
+            if self.model.row(at).row.path in paths:
+                self.table.selectionModel().select(self.model.index(at, 0), flags.Select | flags.Rows)
 
     def _offer(self) -> None:
         results, busy = self._results, bool(self._results.left)

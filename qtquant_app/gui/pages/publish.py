@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from PySide6.QtCore import QUrl, Signal
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QStackedWidget, QTabWidget, QVBoxLayout, QWidget
 
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import QtQuantError
 from qtquant_app.core.quantities import NOTHING, bytes_text, duration_text, plural
 from qtquant_app.core.report import RunReport
+from qtquant_app.core.snippets import snippets
 from qtquant_app.gui.models.rows import Column, RowsModel
 from qtquant_app.gui.saved import Saved, from_report, read_saved
 from qtquant_app.gui.session import Session
 from qtquant_app.gui.settings import Settings
-from qtquant_app.core.snippets import snippets
 from qtquant_app.gui.theme import GRID
 from qtquant_app.gui.widgets.buttons import Button
 from qtquant_app.gui.widgets.card import Card
@@ -27,6 +27,7 @@ from qtquant_app.gui.widgets.proof_card import ProofCard
 from qtquant_app.gui.widgets.runtime_card import RuntimeCard
 from qtquant_app.gui.widgets.snippet_card import SnippetCard
 from qtquant_app.gui.widgets.table import Table
+from qtquant_app.gui.widgets.upload_panel import UploadPanel
 from qtquant_app.jobs.job import once
 from qtquant_app.jobs.latest import Latest
 
@@ -68,6 +69,8 @@ class PublishPage(Page):
         self.snippet_card = SnippetCard()
         self.evaluation_card = EvaluationCard(session)
         self.runtime_card = RuntimeCard(session)
+        self.upload_panel = UploadPanel(session)
+        self.tabs = QTabWidget()
         self._stack = QStackedWidget()
         self._lay_out()
         self._connect()
@@ -89,6 +92,7 @@ class PublishPage(Page):
         self.error_panel.show_error(None)
         self._stack.setCurrentIndex(0 if saved is None else 1)
         if saved is None:
+            self.upload_panel.show_result(None, "")
             return
         for name, value in _facts(saved).items():
             self.facts.set(name, value)
@@ -102,8 +106,9 @@ class PublishPage(Page):
         saved, opened = self._saved, self._session.checkpoint
         if saved is not None:
             base = saved.base or (str(opened.path) if opened else "")
-            self.evaluation_card.show_result(saved.folder, base, saved.format)
+            self.evaluation_card.show_result(saved.folder, base, saved.format, saved.evaluation)
             self.runtime_card.show_result(saved.folder, base, saved.format)
+            self.upload_panel.show_result(saved, base)
 
     def verify_again(self) -> None:
         """Reopens the files in a worker, and compares them with the source where that is known."""
@@ -143,8 +148,12 @@ class PublishPage(Page):
         layout.addLayout(columns, 1)
         self._stack.addWidget(empty)
         self._stack.addWidget(scrolled(filled))
+        self.tabs.setObjectName("publishTabs")
+        self.tabs.setAccessibleName("The result, and its way to the Hub")
+        self.tabs.addTab(self._stack, "Result")
+        self.tabs.addTab(self.upload_panel, "Upload to the Hub")
         self.content.addWidget(self.error_panel)
-        self.content.addWidget(self._stack, 1)
+        self.content.addWidget(self.tabs, 1)
 
     def _connect(self) -> None:
         session, verifier = self._session, self._session.verifier
@@ -158,6 +167,7 @@ class PublishPage(Page):
         self.snippet_card.copied.connect(lambda title: session.message.emit(f"Code for {title} copied", ""))
         self._reader.result.connect(self.show_saved)
         self._reader.failed.connect(self._on_failed)
+        self.upload_panel.result_wanted.connect(self.read)
         session.run_finished.connect(self._on_run_finished)
         session.checkpoint_changed.connect(self._on_checkpoint)
         verifier.progressed.connect(self.proof_card.show_progress)

@@ -366,7 +366,7 @@ def _forecast_words(plan: Plan) -> str:
     samples = plan.calibration
     if samples is None:
         return words
-    return f"calibrates with {plural(samples.samples, 'sample')} first, block by block; then {words}"
+    return f"{words}, calibrating with {plural(samples.samples, 'sample')} included"
 
 
 def progress_words(progress: Progress, instead: str = "") -> str:

@@ -20,7 +20,9 @@ from qtquant_app.gui.summary import SAMPLE, Summary, lasting_name, summarize
 from qtquant_app.gui.theme import GRID
 from qtquant_app.gui.widgets.audit_panel import WEIGHTS, AuditPanel
 from qtquant_app.gui.widgets.buttons import Button
+from qtquant_app.gui.widgets.downloaded_panel import DownloadedPanel
 from qtquant_app.gui.widgets.error_panel import ErrorPanel
+from qtquant_app.gui.widgets.hub_panel import HubPanel
 from qtquant_app.gui.widgets.page import Page
 from qtquant_app.gui.widgets.placeholder import Placeholder
 from qtquant_app.gui.widgets.recent_list import RecentList
@@ -53,11 +55,13 @@ class SourcePage(Page):
         self.summary_card = SummaryCard()
         self._empty = Placeholder(
             "Open a checkpoint",
-            "Drop a model's folder or a weight file anywhere in this window, or open one at the left.",
+            "Drop a model's folder or a weight file anywhere in this window, open one at the left, or find one under Hub.",
         )
         self._waiting = Placeholder("Reading headers…")
         self._right = QStackedWidget()
         self.audit_panel = AuditPanel(session)
+        self.hub_panel = HubPanel(session)
+        self.downloaded_panel = DownloadedPanel(session)
         self.tabs = QTabWidget()
         self._lay_out()
         self._connect()
@@ -105,6 +109,8 @@ class SourcePage(Page):
         self.tabs.setAccessibleName("What to know of the checkpoint")
         self.tabs.addTab(self._right, "Contents")
         self.tabs.addTab(self.audit_panel, "Audit")
+        self.tabs.addTab(self.hub_panel, "Hub")
+        self.tabs.addTab(self.downloaded_panel, "Downloaded")
         right.addWidget(self.tabs, 1)
         columns = QHBoxLayout()
         columns.setSpacing(4 * GRID)
@@ -121,6 +127,8 @@ class SourcePage(Page):
         self._session.opening_changed.connect(self._on_opening)
         self._session.open_failed.connect(self._on_failed)
         self._session.checkpoint_changed.connect(self._on_checkpoint)
+        self.hub_panel.open_wanted.connect(self._session.open)
+        self.downloaded_panel.open_wanted.connect(self._session.open)
         self._counter.result.connect(self._on_summary)
         self._counter.failed.connect(self._on_failed)
         self.summary_card.packed_note.audit_wanted.connect(self.show_audit)

@@ -64,7 +64,7 @@ class ResultsPlot(Plot):
     def draw(self, rows: Iterable[ResultRow]) -> None:
         """Shows those of `rows` that have a divergence."""
         self._rows = tuple(row for row in rows if row.kl is not None)
-        known = [row.kl for row in self._rows if row.kl]
+        known = [row.kl for row in self._rows if row.kl is not None and row.kl > 0]
         self._least = min(known, default=1.0)
         largest = max((row.bytes for row in self._rows), default=1)
         self._unit, self._word = next((unit for unit in UNITS if largest >= unit[0]), UNITS[-1])
@@ -152,8 +152,9 @@ class ResultsPlot(Plot):
         return self._rows[nearest] if nearest is not None and away[nearest] <= NEAR else None
 
     def _place(self, row: ResultRow) -> tuple[float, float]:
-        """A divergence of nothing has no logarithm: it lies below all others."""
-        return row.bytes / self._unit, log10(row.kl or self._least / 10)
+        """A divergence of nothing has no logarithm, nor has one that rounding made negative: they lie below all others."""
+        known = row.kl if row.kl is not None and row.kl > 0 else self._least / 10
+        return row.bytes / self._unit, log10(known)
 
     def _name(self) -> None:
         for item in self._names:

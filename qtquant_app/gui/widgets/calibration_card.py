@@ -27,6 +27,7 @@ _IDLE = "No method of this recipe looks at samples."
 _NO_CHECKPOINT = (
     "Open a checkpoint on the Source page to see the samples: they go through its own tokenizer or processor."
 )
+_UNTIL_THEN = "Until then a run looks at what was chosen before."
 _LOOK = "Look at the samples before they are used."
 
 
@@ -135,7 +136,8 @@ class CalibrationCard(Card):
 
     def _say_next(self) -> None:
         there = self._session.checkpoint is not None
-        why_not = self.choice.why_not or ("" if there else _NO_CHECKPOINT)
+        missing = self.choice.why_not
+        why_not = f"{missing} {_UNTIL_THEN}" if missing else "" if there else _NO_CHECKPOINT
         self.show_button.setEnabled(not why_not and not self.busy)
         self.state.setText(why_not or _LOOK)
         self.state.show()

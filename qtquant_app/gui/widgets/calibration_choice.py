@@ -17,7 +17,7 @@ from qtquant_app.gui.widgets.text import Text
 FILE, FOLDER, HUB = "file", "folder", "hub"
 HUB_PREFIX = "hub:"
 _SOURCES = {
-    DEFAULT: "Built in: Python's language reference",
+    DEFAULT: "Python's language reference",
     FILE: "A file",
     FOLDER: "A folder",
     HUB: "A data set on the Hub",
@@ -58,7 +58,7 @@ class CalibrationChoice(QWidget):
         self.samples_spin = _spin("calibrationSamplesSpin", "Samples, at most", MOST_SAMPLES)
         self.length_spin = _spin("calibrationLengthSpin", "Tokens of each sample, at most", MOST_TOKENS)
         self.length_spin.setSuffix(" tokens")
-        self.chat_check = QCheckBox("Write text as the chat &template does")
+        self.chat_check = QCheckBox("Write text as the chat template does")
         self.chat_check.setObjectName("calibrationChatCheck")
         self.chat_check.setAccessibleName("Write text as the chat template does")
         self.chat_check.setToolTip(
@@ -121,7 +121,7 @@ class CalibrationChoice(QWidget):
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Fr&om", self.source_combo)
+        form.addRow("Fro&m", self.source_combo)
         form.addRow("", self.place)
         self._form = form
         counts = QHBoxLayout()
@@ -129,7 +129,7 @@ class CalibrationChoice(QWidget):
         counts.addWidget(self.samples_spin, 1)
         counts.addWidget(Text("of"))
         counts.addWidget(self.length_spin, 2)
-        form.addRow("Sam&ples", counts)
+        form.addRow("Samp&les", counts)
         form.labelForField(counts).setBuddy(self.samples_spin)  # type: ignore[attr-defined]
         form.addRow(self.chat_check)
 

@@ -15,6 +15,7 @@ from qtquant_app.gui.inspection import Inspection
 from qtquant_app.gui.models.compare_table import COMMON, COMPARE_COLUMNS, SchemeRow
 from qtquant_app.gui.models.rows import RowsModel
 from qtquant_app.gui.plots.curves import ChannelErrorPlot, ErrorHistogramPlot
+from qtquant_app.gui.sample_needs import start_note
 from qtquant_app.gui.session import Session
 from qtquant_app.gui.theme import GRID
 from qtquant_app.gui.widgets.buttons import Button
@@ -253,7 +254,8 @@ class ComparePanel(QWidget):
             plot.subject = self.subject.full_text()
         self.table.set_empty_text(NO_SCHEMES if layers else NO_TENSOR)
         busy = self.comparer.busy
-        self.status.setText(self.comparer.text(layers) if self._schemes else "")
+        said = (self.comparer.text(layers), start_note(self._schemes)) if self._schemes else ()
+        self.status.setText("; ".join(filter(None, said)))
         self.stop_button.setText("&Stop" if busy else "Mea&sure")
         self.stop_button.setAccessibleName("Stop measuring" if busy else "Measure the schemes without figures")
         self.stop_button.setVisible(busy or self.comparer.stopped)

@@ -16,6 +16,9 @@ from qtquant_app.gui.widgets.text import Text
 _TINT = 0.22
 """How much of the warning colour lies behind words that differ; the line under them says the same."""
 
+_AS_WRITTEN = "margin:0;white-space:pre-wrap"
+"""Programs are indented, and say so with blanks."""
+
 
 class ContinuationsView(QWidget):
     """Hidden until there are continuations to show."""
@@ -58,7 +61,7 @@ def _told(one: Continuation, shade: QColor, muted: QColor) -> str:
     """One prompt and both answers, as a part of a page."""
     faint = f'<span style="color:{muted.name()}">'
     cells = "".join(
-        f'<td width="50%">{faint}{title}</span><br>{_marked(segments, shade)}</td>'
+        f'<td width="50%">{faint}{title}</span><p style="{_AS_WRITTEN}">{_marked(segments, shade)}</p></td>'
         for title, segments in (("Original", one.base), ("Quantized", one.own))
     )
     return (

@@ -7,6 +7,7 @@ import time
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QProgressBar
 
+from qtquant_app.core.evaluated import Evaluated
 from qtquant_app.core.evaluation import Evaluation, Speed
 from qtquant_app.core.events import Event, RunStarted, StageChanged, TextRead
 from qtquant_app.core.quantities import NOTHING, duration_text, figure, plural
@@ -23,16 +24,16 @@ from qtquant_app.gui.widgets.table import Table
 from qtquant_app.gui.widgets.text import Text
 from qtquant_app.jobs.latest import Latest
 
-PERPLEXITY, BASE, KL, WORST, SAME, SPEED = (
+PERPLEXITY, BASE, KL, WORST, SAME = (
     "Perplexity",
     "of the original",
     "KL divergence",
     "99% of tokens below",
     "Same likeliest token",
-    "Tokens a second",
 )
-_FACTS = (PERPLEXITY, BASE, KL, WORST, SAME, SPEED)
+_FACTS = (PERPLEXITY, BASE, KL, WORST, SAME)
 _NOT_YET = "Runs both models on the same: perplexity, KL divergence, how often they agree, how far each output is off."
+_NO_BASE = "Open the original on the Source page to evaluate it."
 _TIMED = "qtquant"
 """The format that this program runs itself."""
 _UNITS = {"text": "tokens", "mixed": "tokens", "images": "images", "audio": "sounds"}
@@ -52,6 +53,7 @@ class EvaluationCard(Card):
         self._latest = Latest(self)
         self._meter = ProgressMeter(0.0)
         self._folder, self._base = "", ""
+        self._known: Evaluated | None = None
         self._done, self._asked = 0, False
         """What was read last; and whether the samples are through, and the prompts are being gone on with."""
         self.evaluate_button = Button("Eval&uate", "check", name="evaluateButton")
@@ -75,15 +77,27 @@ class EvaluationCard(Card):
     def busy(self) -> bool:
         return self._latest.busy
 
-    def show_result(self, folder: str, base: str, format: str = "") -> None:
-        """Stands ready for the result in `folder`, made from `base`; without a base it says what is missing."""
+    def show_result(self, folder: str, base: str, format: str = "", known: Evaluated | None = None) -> None:
+        """Stands ready for the result in `folder`, made from `base`; without a base it says what is missing.
+
+        `known` is what the record of the result says already.
+        """
         self._latest.cancel()
-        self._folder, self._base = folder, base
+        self._folder, self._base, self._known = folder, base, known
         self._clear()
         ready = bool(folder and base)
         self.evaluate_button.setEnabled(ready)
         self.choice.set_timed(format == _TIMED)
-        self.state.setText(_NOT_YET if ready or not folder else "Open the original on the Source page to evaluate it.")
+        self._say_ready()
+
+    def _say_ready(self) -> None:
+        """What is known, and what can be done next."""
+        known = self._known
+        if known is not None:
+            self._show_numbers(known)
+        before = "" if known is None else f"Evaluated before: {known.tokens:,} tokens of {known.text}. "
+        missing = bool(self._folder and not self._base)
+        self.state.setText(before + (_NO_BASE if missing else "" if known is not None else _NOT_YET))
 
     def start(self) -> None:
         """Evaluates in a worker."""
@@ -131,7 +145,7 @@ class EvaluationCard(Card):
         self.choice.setDisabled(busy)
         self.evaluate_button.setVisible(not busy)
         if not busy and self.facts.isHidden():
-            self.state.setText(_NOT_YET)
+            self._say_ready()
 
     def _on_batch(self, events: list[Event]) -> None:
         now = time.monotonic()
@@ -161,36 +175,41 @@ class EvaluationCard(Card):
         self.state.setText(f"{read.done:,} of {read.total:,} {what}, {duration_text(left)} left")
 
     def _on_result(self, found: Evaluation) -> None:
-        self.facts.set(PERPLEXITY, figure_or_dash(found.perplexity))
-        self.facts.set(BASE, figure_or_dash(found.base_perplexity))
-        self.facts.set(KL, _divergence(found))
+        self._show_numbers(found)
         self.facts.set(WORST, NOTHING if found.kl_p99 is None else f"{figure(found.kl_p99)} nats")
-        self.facts.set(SAME, percent_text(found.top1_agreement))
-        self.facts.set(SPEED, _speed(found.speed))
-        self.facts.show()
         self.outputs_model.set_rows(found.outputs)
         self.outputs_table.setVisible(bool(found.outputs))
         self.continuations.show_continuations(found.continuations)
         self.state.setText(_said(found))
         self.evaluated.emit(found)
 
+    def _show_numbers(self, found: Evaluation | Evaluated) -> None:
+        self.facts.set(PERPLEXITY, figure_or_dash(found.perplexity))
+        self.facts.set(BASE, figure_or_dash(found.base_perplexity))
+        self.facts.set(KL, _divergence(found))
+        self.facts.set(WORST, NOTHING)
+        self.facts.set(SAME, percent_text(found.top1_agreement))
+        self.facts.show()
+
     def _on_failed(self, error: object) -> None:
         self.state.setText("Not evaluated: see the message.")
         self.failed.emit(error)
 
 
-def _divergence(found: Evaluation) -> str:
+def _divergence(found: Evaluation | Evaluated) -> str:
     if found.kl is None:
         return NOTHING
     spread = f" \N{PLUS-MINUS SIGN} {found.kl_interval:.2g}" if found.kl_interval is not None else ""
-    return f"{figure(found.kl)}{spread} nats a {'token' if found.kind in ('text', 'mixed') else 'sample'}"
+    by_sample = isinstance(found, Evaluation) and found.kind in ("images", "audio")
+    return f"{figure(found.kl)}{spread} nats a {'sample' if by_sample else 'token'}"
 
 
 def _speed(speed: Speed | None) -> str:
+    """How fast both are, as a sentence; empty where that was not measured."""
     if speed is None:
-        return NOTHING
-    beside = f"reading {speed.reading:.0f} (the original {speed.base_reading:.0f})"
-    return f"{beside}, writing {speed.writing:.1f} ({speed.base_writing:.1f})"
+        return ""
+    reading = f"{speed.reading:.0f} when reading (the original {speed.base_reading:.0f})"
+    return f" Tokens a second: {reading}, {speed.writing:.1f} when writing ({speed.base_writing:.1f})."
 
 
 def _said(found: Evaluation) -> str:
@@ -199,4 +218,4 @@ def _said(found: Evaluation) -> str:
     rounded = f"; inputs of layers rounded to {found.activations}" if found.activations != "none" else ""
     blocks = ", block by block" if found.streamed else ""
     windows = f" in {plural(found.windows, 'sample')}" if found.kind == "text" else ""
-    return f"{counted}{windows}, in {duration_text(found.seconds)}{blocks}{rounded}."
+    return f"{counted}{windows}, in {duration_text(found.seconds)}{blocks}{rounded}.{_speed(found.speed)}"

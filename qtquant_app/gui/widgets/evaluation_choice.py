@@ -39,7 +39,7 @@ class EvaluationChoice(QWidget):
         self.prompts_edit.setPlaceholderText(_PROMPTS)
         self.prompts_edit.setTabChangesFocus(True)
         self.prompts_edit.setFixedHeight(_PROMPT_LINES * self.prompts_edit.fontMetrics().lineSpacing() + 4 * GRID)
-        self.speed_check = QCheckBox("Time both as &well")
+        self.speed_check = QCheckBox("Time both as well")
         self.speed_check.setObjectName("evaluationSpeedCheck")
         self.speed_check.setAccessibleName("Time both as well")
         self.speed_check.setToolTip(

@@ -15,6 +15,7 @@ from qtquant_app.core.scan import ScanReport
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.gui.inspection import Inspection
 from qtquant_app.gui.models.scan_digest import Digest
+from qtquant_app.gui.sample_needs import start_note
 from qtquant_app.gui.scanner import Scanner
 from qtquant_app.gui.session import Session, settling_ms
 from qtquant_app.gui.theme import GRID
@@ -274,4 +275,6 @@ class GlancePanel(QWidget):
         if done < total:
             return f"Stopped: {done:,} of {plural(total, 'tensor')}{odd}"
         schemes = plural(len(self._digest.schemes), "scheme")
-        return f"{plural(total, 'tensor')} under {schemes}, sizes as {self._digest.report.format}{odd}"
+        note = start_note(self._digest.schemes)
+        told = f"{plural(total, 'tensor')} under {schemes}, sizes as {self._digest.report.format}{odd}"
+        return f"{told}; {note}" if note else told

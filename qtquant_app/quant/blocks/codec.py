@@ -70,14 +70,22 @@ def dequantize(packed: Tensor, name: str, columns: int) -> Tensor:
         return packed.contiguous().view(torch.float16 if name == "F16" else torch.bfloat16).float()
     blocks = unpack(name, packed.reshape(-1, layout.nbytes))
     parts = blocks.codes.view(len(blocks.codes), -1, layout.group).float() - middle(name)
+    step, base = steps_of(name, blocks)
+    values = parts * step[:, :, None]
+    if base is not None:
+        values = values + base[:, :, None]
+    return values.view(len(packed), columns)
+
+
+def steps_of(name: str, blocks: Blocks) -> tuple[Tensor, Tensor | None]:
+    """The step of each sub-block and, where it is not symmetric, its base: float32 [n, groups], or [n, 1] in a legacy type."""
     step = blocks.d.float()[:, None]
     if blocks.scales is not None:
         step = step * (blocks.scales.float() - _SCALE_MIDDLES.get(name, 0))
-    values = parts * step[:, :, None]
-    if blocks.dmin is not None:
-        base = blocks.dmin.float()[:, None]
-        values = values + (base if blocks.minima is None else -(base * blocks.minima.float()))[:, :, None]
-    return values.view(len(packed), columns)
+    if blocks.dmin is None:
+        return step, None
+    base = blocks.dmin.float()[:, None]
+    return step, base if blocks.minima is None else -(base * blocks.minima.float())
 
 
 def _parts(values: Tensor, name: str, importance: NDArray[np.float32] | None) -> Parts:

@@ -28,7 +28,7 @@ _FINALISTS = 3
 _TRIED = (1.0, 0.9, 0.8, 0.7, 0.6)
 """Factors of the ranges that a candidate is judged with."""
 
-_FLOOR = 0.01
+FLOOR = 0.01
 """How much a column counts that no sample uses, as a share of what columns count on average."""
 
 _WIDEST = 256
@@ -105,7 +105,7 @@ def scaled_hessian(hessian: Tensor, factors: Tensor) -> Tensor:
 
 def _cost(weight: Tensor, scheme: Scheme, dtype: str, hessian: Tensor, factors: Tensor) -> float:
     scaled = weight * factors
-    importance = enlarged(hessian, 0, _FLOOR).diagonal() / factors.square()
+    importance = enlarged(hessian, 0, FLOOR).diagonal() / factors.square()
     grid = range_grid(scaled, scheme, dtype, importance, factors=_TRIED)
     error = restored(Solved(encode(scaled, grid), grid)) / factors - weight
     return float(losses(error, hessian).sum())

@@ -10,7 +10,8 @@ and none need be stored. What follows is descent on the same loss: each column a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -66,13 +67,58 @@ def gptq(
     GPTQ with columns in the order of falling diag(H). Raises NonFinite, ScaleOverflow, and ValueError for a bad `hessian`.
     """
     check_hessian(weight, hessian)
+    grid = range_grid(weight, scheme, dtype, enlarged(hessian, shrinkage, damping).diagonal())
+
+    def refit(best: Solved, hessian: Tensor) -> Grid:
+        return refitted(weight, best, hessian, scheme, dtype)
+
+    return _solved_from(
+        weight, hessian, Solved(encode(weight, grid), grid), shrinkage, damping, sweeps, [refit] * refits
+    )
+
+
+def gptq_on(
+    weight: Tensor,
+    hessian: Tensor,
+    start: Solved,
+    *,
+    shrinkage: float = SHRINKAGE,
+    damping: float = DAMPING,
+    sweeps: int = 2,
+) -> Found:
+    """As `gptq`, on the very grid of `start`, whose codes are what every row of the result is at least as good as.
+
+    Scales of the grid may be negative; where one is zero, codes stay as they are. The `importance` for a start of the least squared
+    error is the diagonal of `enlarged(hessian)`. Raises NonFinite, and ValueError for a bad `hessian`.
+    """
+    check_hessian(weight, hessian)
+    found = _solved_from(weight, hessian, replace(start, grid=_divisible(start.grid)), shrinkage, damping, sweeps, [])
+    empty = start.grid.scale.repeat_interleave(start.grid.group, 1)[:, : weight.shape[1]] == 0
+    codes = torch.where(empty, start.codes, found.solved.codes)
+    return replace(found, solved=Solved(codes, start.grid))
+
+
+def _divisible(grid: Grid) -> Grid:
+    """The grid with the least normal number for scales of zero: codes mean as little, and can be looked for."""
+    tiny = torch.finfo(torch.float32).tiny
+    return replace(grid, scale=torch.where(grid.scale == 0, tiny, grid.scale))
+
+
+def _solved_from(
+    weight: Tensor,
+    hessian: Tensor,
+    start: Solved,
+    shrinkage: float,
+    damping: float,
+    sweeps: int,
+    refits: Sequence[Callable[[Solved, Tensor], Grid]],
+) -> Found:
+    """Codes on the grid of `start`, and on what each of `refits` makes of it in turn."""
     dead = hessian.diagonal() <= 0
     hessian = enlarged(hessian, shrinkage, damping)
-    importance = hessian.diagonal()
-    grid = range_grid(weight, scheme, dtype, importance)
-    best = start = Solved(encode(weight, grid), grid)
+    best = start
     loss = start_losses = row_losses(weight, start, hessian)
-    order = torch.argsort(importance, descending=True, stable=True)
+    order = torch.argsort(hessian.diagonal(), descending=True, stable=True)
     moments = hessian[order][:, order]
     factor, more = triangular_factor(moments)
     if factor is None or bool(dead.all()):
@@ -81,11 +127,11 @@ def gptq(
         )
         return Found(start, float(loss.sum()), float(loss.sum()), damping + more, reason)
     coupling = mutual(moments)
-    for again in range(refits + 1):
+    for refit in (*refits, None):
         found = _rounded(weight, best.grid, factor, coupling, order, sweeps)
         best, loss = better_rows(best, loss, found, row_losses(weight, found, hessian))
-        if again < refits:
-            scaled = Solved(best.codes, refitted(weight, best, hessian, scheme, dtype))
+        if refit is not None:
+            scaled = Solved(best.codes, refit(best, hessian))
             best, loss = better_rows(best, loss, scaled, row_losses(weight, scaled, hessian))
     best = _with_nearest(weight, best, dead)
     worse = "" if bool((loss < start_losses).any()) else "it did not lower the error of the outputs"

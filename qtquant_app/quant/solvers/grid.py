@@ -43,6 +43,9 @@ class Grid:
     levels: int
     """How many codes there are, a power of two."""
     offset: Offset = "integer"
+    blocks: Tensor | None = None
+    """The blocks of a layout that scale and zero come from, uint8 [rows, row bytes]. Neither may be changed then; a scale may be
+    negative, and where it is zero a code means nothing."""
 
     @property
     def bits(self) -> int:
@@ -50,7 +53,8 @@ class Grid:
 
     def rows(self, first: int, last: int) -> Grid:
         """The grid of rows `first` to `last`, the latter left out; views."""
-        return replace(self, scale=self.scale[first:last], zero=self.zero[first:last])
+        blocks = None if self.blocks is None else self.blocks[first:last]
+        return replace(self, scale=self.scale[first:last], zero=self.zero[first:last], blocks=blocks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ others.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -126,11 +127,13 @@ class _Trial:
         return sums / len(self.judges)
 
     def steps(self, weights: Mapping[str, Tensor], seed: int) -> Iterator[Progress]:
+        lift = 0.0
         for step, index in enumerate(_order(len(self.calls), self.count, seed)):
             with torch.enable_grad():
                 output = self.arithmetic.run(self.block, self.calls[index])
             loss, gradient = loss_and_gradient(output, self.calls.target(index), self.sensitivity)
-            torch.autograd.backward(output, gradient)
+            lift = lift or _lift(gradient)
+            torch.autograd.backward(output, gradient * lift)
             share = rate_share(step, self.count)
             for name, codes in self.codes.items():
                 slope, weights[name].grad = weights[name].grad, None
@@ -148,6 +151,13 @@ class _Trial:
 def rate_share(step: int, count: int) -> float:
     """Which share of its rate step number `step` of `count` learns with: it grows at first, then falls linearly to zero."""
     return min(1.0, (step + 1) / (_WARM_UP * count + 1)) * (1 - step / count)
+
+
+def _lift(gradient: Tensor) -> float:
+    """A power of two that brings the gradient to about 1. Adam's steps do not know of it, and backward passes meet no denormal
+    numbers, on which processors are slow: hidden states of a thousand make gradients small."""
+    size = float(gradient.float().square().mean().sqrt())
+    return 2.0 ** -round(math.log2(size)) if 0 < size < math.inf else 1.0
 
 
 def _order(calls: int, count: int, seed: int) -> Iterator[int]:

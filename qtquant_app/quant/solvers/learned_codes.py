@@ -36,7 +36,7 @@ class Codes:
 
     def __init__(self, weight: Tensor, start: Solved, dtype: str, moves: bool = True) -> None:
         """Begins at `start`, each position as near to weight [rows, columns] as its code allows. Only scales are learned where not
-        `moves`, and none where one scale serves all of the tensor. `dtype` stores the scales."""
+        `moves`, and none where one scale serves all of the tensor or blocks hold them. `dtype` stores the scales."""
         grid = start.grid
         self._grid, self._dtype, self._moves = grid, DTYPES[dtype], moves
         self._columns = weight.shape[1]
@@ -44,7 +44,8 @@ class Codes:
         codes = grouped(start.codes.float(), grid.group)
         self._position = _nearest(grouped(weight.float(), grid.group), codes, grid) if moves else codes
         self._scale = grid.scale.clone()
-        self._shares_scale = len(grid.scale) > 1 and grid.scale.stride(0) == 0
+        shared = len(grid.scale) > 1 and grid.scale.stride(0) == 0
+        self._holds_scale = shared or grid.blocks is not None
         self._moments = Moments.of(self._position) if moves else None
         self._scale_moments = Moments.of(self._scale)
         self._steps = 0
@@ -60,12 +61,13 @@ class Codes:
         self._steps += 1
         for rows in self._pieces():
             parts = grouped(gradient[rows].float(), self._grid.group)
-            slope = (parts * self._units(rows)).sum(-1)
+            slope = None if self._holds_scale else (parts * self._units(rows)).sum(-1)
             if self._moments is not None:
                 position = self._position[rows]
-                self._moments.step(rows, parts, self._steps, position, code_rate)
+                upward = parts if self._grid.blocks is None else parts * self._scale[rows].sign()[..., None]
+                self._moments.step(rows, upward, self._steps, position, code_rate)
                 position.clamp_(-_EDGE, self._grid.levels - 1 + _EDGE)
-            if not self._shares_scale:
+            if slope is not None:
                 scale = self._scale[rows]
                 self._scale_moments.step(rows, slope, self._steps, scale, scale_rate * scale)
             self._write(rows, out)
@@ -93,6 +95,8 @@ class Codes:
 
     def _stored(self, rows: slice) -> Tensor:
         """The scales as the dtype that stores them holds them."""
+        if self._grid.blocks is not None:
+            return self._grid.scale[rows]
         stored = self._scale[rows].to(self._dtype).float()
         return torch.where((stored > 0) & stored.isfinite(), stored, self._grid.scale[rows])
 
@@ -125,4 +129,5 @@ def _nearest(weight: Tensor, codes: Tensor, grid: Grid) -> Tensor:
     """Where each weight lies in steps of its group's scale, moved into its code's half step to either side; codes [..., size]."""
     scale, zero = grid.scale[..., None], grid.zero[..., None]
     place = (weight - zero) / scale if grid.offset == "float" else weight / scale + zero
+    place = torch.where(scale != 0, place, codes)
     return torch.minimum(torch.maximum(place, codes - _EDGE), codes + _EDGE)

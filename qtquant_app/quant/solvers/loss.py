@@ -43,4 +43,8 @@ def better_rows(best: Solved, loss: Tensor, other: Solved, other_loss: Tensor) -
     scale = torch.where(picked, other.grid.scale, best.grid.scale)
     zero = torch.where(picked, other.grid.zero, best.grid.zero)
     codes = torch.where(picked, other.codes, best.codes)
-    return Solved(codes, replace(best.grid, scale=scale, zero=zero)), torch.where(better, other_loss, loss)
+    blocks = best.grid.blocks
+    if blocks is not None and other.grid.blocks is not None:
+        blocks = torch.where(picked, other.grid.blocks, blocks)
+    grid = replace(best.grid, scale=scale, zero=zero, blocks=blocks)
+    return Solved(codes, grid), torch.where(better, other_loss, loss)

@@ -76,7 +76,7 @@ def test_floating_point_codes_and_blocks_are_refused_by_what_cannot_find_them() 
     float8 = Scheme(bits=8, type="float", strategy="channel", group_size=None, activations="fp8")
     for scheme, refused in (
         (float8, {"hqq", "gptq", "awq", "learned", "awq+gptq", "smoothquant+gptq"}),
-        (Scheme.of_layout("Q4_K"), {"hqq", "gptq", "awq", "smoothquant", "learned", "awq+gptq", "smoothquant+gptq"}),
+        (Scheme.of_layout("Q4_K"), {"hqq", "smoothquant", "smoothquant+gptq"}),
         (Scheme(), {"smoothquant", "smoothquant+gptq"}),
     ):
         names = [*registry(), "awq+gptq", "smoothquant+gptq"]
