@@ -150,7 +150,8 @@ def quantize(options: Namespace) -> int:
 
     check_output(Path(options.output), resume=options.resume, overwrite=options.overwrite)
     made = _plan(options, *_opened(options))
-    wanted = RunOptions(options.output, options.verify, options.resume, options.overwrite)
+    shards = options.source_shards
+    wanted = RunOptions(options.output, options.verify, options.resume, options.overwrite, source_shards=shards)
     if options.queue:
         jobs.show_queued(jobs.enqueue(made, wanted, options.device), options.json)
         return 0

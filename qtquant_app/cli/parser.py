@@ -171,6 +171,13 @@ def _add_work(verbs: Any) -> None:
     quantize.add_argument("--resume", action="store_true", help="go on with an unfinished run")
     quantize.add_argument("--overwrite", action="store_true", help="replace an OUT that QtQuant wrote")
     quantize.add_argument(
+        "--source-shards",
+        choices=("drop", "cache"),
+        default="drop",
+        help="a Hub model's files, fetched while the run works: each dropped when its outputs are verified and safe (the "
+        "default), or all kept in the cache that the Hub's tools share",
+    )
+    quantize.add_argument(
         "--queue", action="store_true", help="let it wait: `qtquant jobs --run` or the window runs it"
     )
     calibration.add_calibration_options(quantize)

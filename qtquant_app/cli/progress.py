@@ -8,8 +8,18 @@ from time import monotonic
 from typing import TextIO, TypeVar
 
 from qtquant_app.core.escaping import visible, visible_lines
-from qtquant_app.core.events import Calibrated, ChunkDone, Event, RunStarted, StageChanged, TextRead, Waiting, Warned
-from qtquant_app.core.quantities import duration_text, rate_text
+from qtquant_app.core.events import (
+    Calibrated,
+    ChunkDone,
+    Event,
+    Fetched,
+    RunStarted,
+    StageChanged,
+    TextRead,
+    Waiting,
+    Warned,
+)
+from qtquant_app.core.quantities import bytes_text, duration_text, rate_text
 from qtquant_app.core.trail import TRAIL, log_event
 
 T = TypeVar("T")
@@ -28,6 +38,7 @@ class Bar:
         self._started = monotonic()
         self._drawn = 0.0
         self._waits = False
+        self._fetching = ""
 
     def show(self, event: Event) -> None:
         waits, self._waits = self._waits, isinstance(event, Waiting)
@@ -45,6 +56,9 @@ class Bar:
         elif isinstance(event, ChunkDone):
             self._done += event.bytes
             self._draw(event.tensor, rate_text)
+        elif isinstance(event, Fetched):
+            self._fetching = _fetched_text(event)
+            self._draw(event.file, rate_text)
         elif isinstance(event, Calibrated):
             if event.total != self._total:
                 self._start(event.total)
@@ -76,8 +90,17 @@ class Bar:
         filled = "=" * round(part * _WIDTH)
         rate = rate_of(self._done / elapsed) if elapsed and rate_of else ""
         name = printable(name)[-40:]
-        sys.stderr.write(f"\r\x1b[K{self._stage:8} [{filled:{_WIDTH}}] {part:4.0%} {rate} {left} {name}")
+        line = f"{self._stage:8} [{filled:{_WIDTH}}] {part:4.0%} {rate} {left} {self._fetching}{name}"
+        sys.stderr.write(f"\r\x1b[K{line}")
         sys.stderr.flush()
+
+
+def _fetched_text(event: Fetched) -> str:
+    """How far the source has come in, until all of it has."""
+    if event.done >= event.total:
+        return ""
+    left = "" if event.seconds_left is None else f", {duration_text(event.seconds_left)} left"
+    return f"| fetched {event.done / event.total:.0%} of {bytes_text(event.total)}, {rate_text(event.rate)}{left} | "
 
 
 def drive(events: Generator[Event, None, T]) -> T:

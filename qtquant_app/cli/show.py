@@ -99,6 +99,7 @@ def plan(made: Plan, free: int | None = None) -> None:
                 "disk",
                 f"takes {bytes_text(made.disk_bytes)}" + ("" if free is None else f"; {bytes_text(free)} free here"),
             ),
+            *_fetched(made),
             ("memory", f"{bytes_text(made.peak_ram_bytes)} RAM, {bytes_text(made.peak_device_bytes)} on {made.device}"),
             ("time", f"about {duration_text(made.seconds_estimate)}"),
         ]
@@ -107,6 +108,14 @@ def plan(made: Plan, free: int | None = None) -> None:
         say(f"rule {printable(rule.pattern)}: {rule.matches} tensors, {bytes_text(rule.bytes)}")
     for warning in made.warnings:
         say(f"warning: {printable(warning.text)}")
+
+
+def _fetched(made: Plan) -> list[tuple[str, str]]:
+    """What comes over the network, where anything does."""
+    if not made.download_bytes:
+        return []
+    room = f", of which {bytes_text(made.source_disk_bytes)} are here at once" if made.source_disk_bytes else ""
+    return [("to fetch", f"{bytes_text(made.download_bytes)}{room}")]
 
 
 def low_coverage(text: str) -> None:

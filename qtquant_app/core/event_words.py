@@ -24,6 +24,7 @@ STAGES = {
     "finish": "finishing",
     "calibrate": "calibrating: the model reads the samples, block by block",
     "upload": "publishing",
+    "fetch": "fetching the model, all of which calibration reads",
 }
 
 

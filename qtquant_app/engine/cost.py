@@ -91,7 +91,8 @@ def fitting(
 
     `ram` is the resident memory the process will have come to at its peak: what it holds now, libraries included, and what the
     run adds; or the peak it has had already, where that is more. On Linux file-backed pages of libraries count, those
-    of weight files do not: they are read, not mapped. `beside` is what the run holds for other ends. Raises PlanError where no cut is small enough.
+    of weight files do not: they are read, not mapped. `beside` is what the run
+    holds for other ends. Raises PlanError where no cut is small enough.
     """
     now = resident_bytes()
     few = _representatives(decisions, threads or default_threads())

@@ -6,7 +6,7 @@ Cancel it with `close()`; pause it by not asking for the next event. Whatever st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -30,9 +30,7 @@ from qtquant_app.core.events import (
 from qtquant_app.core.folding import Folding
 from qtquant_app.core.plan import OutFile, Plan, RunOptions, TensorPlan
 from qtquant_app.core.quantities import plural
-from qtquant_app.core.recipe import NonFinitePolicy
 from qtquant_app.core.report import Coverage, ErrorSums, Forecast, RunReport, Shortages, TensorReport
-from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.claim import Claim, claimed
 from qtquant_app.engine.commit import Committer, sha256_of
 from qtquant_app.engine.containers import container_of
@@ -49,9 +47,9 @@ from qtquant_app.engine.output import RECORD, OutputFolder
 from qtquant_app.engine.pipeline import ordered
 from qtquant_app.engine.record import Found, record_bytes
 from qtquant_app.engine.room import Room
-from qtquant_app.engine.shared_range import Range, shared_range
 from qtquant_app.engine.source import open_checkpoint
-from qtquant_app.engine.tensor_work import Gathering, Piece, Places, keep_pieces, quantize_pieces
+from qtquant_app.engine.tensor_tasks import Work, again, attempt, left_of, tasks_of
+from qtquant_app.engine.tensor_work import Gathering, Piece
 from qtquant_app.engine.tools import Tools, open_tools
 from qtquant_app.engine.undo import undo
 from qtquant_app.engine.verify import MismatchError, Tables, compare_tensors, compare_with_source
@@ -170,8 +168,8 @@ def _quantize(
         yield Warned(warning.code, warning.text)
     yield StageChanged("quantize")
     yield from _allocate(state, out)
-    work = _Work(out, tools, committer, by_source(state.plan.files), {t.name: t for t in state.plan.tensors})
-    left = _left(state.plan.files, state.done)
+    work = Work(out, tools, committer, by_source(state.plan.files), {t.name: t for t in state.plan.tensors})
+    left = left_of(state.plan.files, state.done)
     for file in [name for name, count in left.items() if not count and name not in state.sha256]:
         yield from work.room.needed(partial(committer.shard_done, file), committer.retry)
     for batch in source.batches:
@@ -183,25 +181,8 @@ def _quantize(
             committer.compared(names, options.verify, source.let_go(batch))
 
 
-@dataclass(frozen=True)
-class _Work:
-    """What the tensors of a run are written with."""
-
-    out: OutputFolder
-    tools: Tools
-    committer: Committer
-    places: Mapping[str, Places]
-    planned: Mapping[str, TensorPlan]
-    ranges: dict[str, Range] = field(default_factory=dict)
-    """Those of tensors whose range has been looked for."""
-
-    @property
-    def room(self) -> Room:
-        return Room(self.out.output.parent)
-
-
 def _compared(
-    state: _State, work: _Work, tensors: Sequence[TensorInfo], options: RunOptions
+    state: _State, work: Work, tensors: Sequence[TensorInfo], options: RunOptions
 ) -> Generator[Event, None, None]:
     """Verifies tensors while their source is here."""
     if options.verify != "none":
@@ -263,16 +244,16 @@ def _made(file: OutFile, format: Format, out: OutputFolder, room: Room) -> Gener
 
 
 def _tensors(
-    state: _State, work: _Work, todo: Sequence[TensorInfo], left: dict[str, int]
+    state: _State, work: Work, todo: Sequence[TensorInfo], left: dict[str, int]
 ) -> Generator[Event, None, None]:
     """Quantizes or keeps tensors, in the order of the files; `left` counts what is still to do of each."""
     out, tools, committer, room = work.out, work.tools, work.committer, work.room
     places, planned = work.places, work.planned
-    tasks = (partial(_attempt, task) for task in _pieces(work, todo, state.plan.recipe.nonfinite))
+    tasks = (partial(attempt, task) for task in tasks_of(work, todo, state.plan.recipe.nonfinite))
     gathering: Gathering | None = None
     for found in ordered(tools.pool, tools.window, tasks):
         piece = (
-            found if isinstance(found, Piece) else (yield from room.awaited(found.error, partial(_again, tools, found)))
+            found if isinstance(found, Piece) else (yield from room.awaited(found.error, partial(again, tools, found)))
         )
         tensor, plan = piece.tensor, planned[piece.tensor.name]
         yield ChunkDone(tensor.name, piece.bytes)
@@ -292,55 +273,6 @@ def _tensors(
         if not left[file]:
             yield from room.needed(partial(committer.shard_done, file), committer.retry)
         yield from _written(state, out, committer)
-
-
-@dataclass(frozen=True, slots=True)
-class _Full:
-    """Work that found the disk full."""
-
-    task: Callable[[], Piece]
-    error: WriteError
-
-
-def _attempt(task: Callable[[], Piece]) -> Piece | _Full:
-    try:
-        return task()
-    except WriteError as error:
-        if error.code != DISK_FULL:
-            raise
-        return _Full(task, error)
-
-
-def _again(tools: Tools, found: _Full) -> Piece:
-    """Does the work once more, in the pool: its threads have the buffers for it."""
-    return tools.pool.submit(found.task).result()
-
-
-def _left(files: tuple[OutFile, ...], done: Mapping[str, object]) -> dict[str, int]:
-    """Source tensors still to do, by output file."""
-    return {file.name: len({t.source for t in file.tensors if t.source} - set(done)) for file in files}
-
-
-def _pieces(work: _Work, todo: Sequence[TensorInfo], policy: NonFinitePolicy) -> Iterator[Callable[[], Piece]]:
-    tools, out, places, planned = work.tools, work.out, work.places, work.planned
-    for tensor in todo:
-        scheme = planned[tensor.name].scheme
-        if scheme is None:
-            yield from keep_pieces(tools, out, tensor, places[tensor.name])
-        else:
-            alike = partial(_like, planned, scheme)
-            between = shared_range(tools, tensor, scheme, policy, known=work.ranges, takes_part=alike)
-            yield from quantize_pieces(tools, out, tensor, scheme, places[tensor.name], policy, between)
-
-
-def _like(planned: Mapping[str, TensorPlan], scheme: Scheme, tensor: TensorInfo) -> bool:
-    """Whether `tensor` gets codes as those of `scheme`."""
-    other = planned[tensor.name].scheme
-    return other is not None and (other.type, other.bits, other.group_size) == (
-        scheme.type,
-        scheme.bits,
-        scheme.group_size,
-    )
 
 
 def _complete(state: _State, plan: TensorPlan, gathering: Gathering | None) -> Iterator[Event]:

@@ -63,7 +63,8 @@ def _places(paths: Sequence[str | Path]) -> Iterator[tuple[str, bool]]:
     for path in paths:
         folder = Path(path).expanduser()
         inside = [] if not folder.is_dir() or _holds_weights(folder) else list(_within(folder))
-        for place in inside or [folder if folder.exists() else path]:
+        itself: list[str | Path] = [folder if folder.exists() else path]
+        for place in inside or itself:
             key = os.path.realpath(place)
             if key not in seen and len(seen) < _MOST_RESULTS:
                 seen.add(key)

@@ -41,6 +41,10 @@ class Summary:
     carried_files: tuple[str, ...]
     pickled: bool
     place: str
+    here: int | None = None
+    """Bytes of the weight files that are on this computer; None where the checkpoint is, all of it."""
+    all_bytes: int = 0
+    """Of the weight files."""
 
 
 def summarize(checkpoint: Checkpoint) -> Summary:
@@ -77,7 +81,18 @@ def summarize(checkpoint: Checkpoint) -> Summary:
         carried_files=checkpoint.carried_files,
         pickled=checkpoint.pickled,
         place=str(checkpoint.root),
+        here=here_bytes(checkpoint),
+        all_bytes=sum(map(checkpoint.remote.size, checkpoint.weight_files)) if checkpoint.remote else 0,
     )
+
+
+def here_bytes(checkpoint: Checkpoint) -> int | None:
+    """Bytes of a Hub model's weight files that have been fetched; None for a checkpoint on this computer."""
+    remote = checkpoint.remote
+    if remote is None:
+        return None
+    sizes = {file: remote.size(file) for file in checkpoint.weight_files}
+    return sum(size - remote.missing(file, 0, size) for file, size in sizes.items())
 
 
 def lasting_name(checkpoint: Checkpoint) -> str:

@@ -48,6 +48,8 @@ class HubServer(ThreadingHTTPServer):
         """What each request brought along as its Authorization."""
         self.sent: Counter[str] = Counter()
         """Bytes of bodies sent, by `org/name/file`, or by path where it is no file of a repository."""
+        self.spans: list[tuple[str, int, int]] = []
+        """Of what was sent, each stretch: what `sent` counts it under, and where in it it begins and ends."""
         self.received: Counter[str] = Counter()
         """Bytes of bodies received, by path."""
         self.answers: list[dict[str, object]] = []
@@ -189,7 +191,9 @@ class _Handler(BaseHTTPRequestHandler):
             if fault.spoil:
                 piece = bytes(byte ^ 0x55 for byte in piece)
             with self.server.lock:  # before whoever waits for it goes on
-                self.server.sent[answer.counted or asked.path] += len(piece)
+                name, start = answer.counted or asked.path, answer.start + at
+                self.server.sent[name] += len(piece)
+                self.server.spans.append((name, start, start + len(piece)))
             self.wfile.write(piece)
         if end < answer.length:
             self.close_connection = True

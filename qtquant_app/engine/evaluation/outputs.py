@@ -56,7 +56,9 @@ class Reading:
                 yield Part(name, value.reshape(1, -1), other.reshape(1, -1))
                 continue
             for at in range(len(value)):
-                yield self._part(name, {key: item[at] for key, item in given.items() if at < len(item)}, value[at], other[at])
+                yield self._part(
+                    name, {key: item[at] for key, item in given.items() if at < len(item)}, value[at], other[at]
+                )
 
     def _part(self, name: str, inputs: Mapping[str, Tensor], base: Tensor, own: Tensor) -> Part:
         """`base` and `own` without the dimension of samples."""

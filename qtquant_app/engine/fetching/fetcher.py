@@ -31,8 +31,8 @@ _FULL_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be fetched: `small` files first, then `files` in their order, no more than `limit` bytes of them at once, save what
-    is waited for. `cache`: into the cache that is shared with others, and not into the folder."""
+    """What is to be fetched: `small` files first, then `files` in their order, no more than `limit` bytes of them at once, save
+    what is waited for. `cache`: into the cache that is shared with others, and not into the folder."""
 
     files: Sequence[str]
     small: Sequence[str] = ()

@@ -18,7 +18,7 @@ def limit_of(sizes: Iterable[int]) -> int:
     """Bytes of weight files that are held at once: the one in work and the next, of which the end waits until the first is gone, so
     that it is always less than two of the largest."""
     largest = max(sizes, default=0)
-    return 2 * largest - min(pieces.PIECE, largest // 8)
+    return 2 * largest - min(4 * pieces.PIECE, largest // 8)
 
 
 def download_bytes(checkpoint: Checkpoint) -> int:

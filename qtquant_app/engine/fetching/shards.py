@@ -66,7 +66,7 @@ class Shards:
         return self._remote.open(file)
 
     def let_go(self, file: str) -> None:
-        """Closes the file in all threads, none of which reads it: a file that is open takes room when it is removed, or cannot be."""
+        """Closes the file in all threads, none of which reads it now: an open file cannot be removed, or keeps its room."""
         with self._lock:
             handles = list(self._open.get(file, ()))
         for handle in handles:

@@ -18,8 +18,8 @@ from qtquant_app.engine.hub.listing import Listing
 def download(listing: Listing, file: str, given_up: Event, progress: Callable[[int], None]) -> Path:
     """The file in the shared cache, its hash that of the Hub's list: fetched once more where it is another.
 
-    `progress` is told how many bytes are there, in any thread. Raises GivenUp soon after the event is set, SourceError where the file cannot
-    be had, or arrives with another hash again.
+    `progress` is told how many bytes are there, in any thread. Raises GivenUp soon after the event is set, SourceError where the
+    file cannot be had, or arrives with another hash again.
     """
     from huggingface_hub import hf_hub_download
 

@@ -42,15 +42,15 @@ def _day(model: CachedModel) -> str:
 
 
 MODEL_COLUMNS = (
-    Column("Model", lambda m: m.id, lambda m: m.id.lower(), "organisation/name-of-a-model"),
-    Column("Downloads", lambda m: f"{m.downloads:,}", lambda m: m.downloads, "88,888,888", True),
+    Column("Model", lambda m: m.id, lambda m: m.id.lower(), "organisation/a-model"),
+    Column("Downloads", lambda m: f"{m.downloads:,}", lambda m: m.downloads, "8,888,888", True),
     Column("Likes", lambda m: f"{m.likes:,}", lambda m: m.likes, "8,888", True),
     Column("Licence", lambda m: m.licence or UNKNOWN, lambda m: m.licence, "apache-2.0"),
     Column(
-        "Size", size_text, lambda m: (m.bytes, m.parameters), "8.88 B, 88.8 GB", True, value=lambda m: m.bytes or None
+        "Size", size_text, lambda m: (m.bytes, m.parameters), "8.88 B, 8.8 GB", True, value=lambda m: m.bytes or None
     ),
     Column("Access", gated_text, gated_text, "accept terms"),
-    Column("Updated", lambda m: m.updated or NOTHING, lambda m: m.updated, "2026-12-28"),
+    Column("Updated", lambda m: m.updated or NOTHING, lambda m: m.updated, "2026-12-2"),
 )
 FILE_COLUMNS = (
     Column("File", lambda f: f.name, lambda f: f.name, "model-00001-of-00002.safetensors"),
@@ -61,14 +61,14 @@ QUANTIZED_COLUMNS = (
     Column("Format", lambda q: q.format, lambda q: q.format, "compressed-tensors"),
     Column("Size", _between, lambda q: q.most_bytes, "88.8 GB to 88.8 GB", True, value=lambda q: q.most_bytes or None),
     Column("Downloads", lambda q: f"{q.model.downloads:,}", lambda q: q.model.downloads, "88,888,888", True),
-    Column("Updated", lambda q: q.model.updated or NOTHING, lambda q: q.model.updated, "2026-12-28"),
+    Column("Updated", lambda q: q.model.updated or NOTHING, lambda q: q.model.updated, "2026-12-2"),
 )
 DOWNLOADED_COLUMNS = (
     Column("Model", lambda m: m.label, lambda m: m.label.lower(), "organisation/name-of-a-model", tip=lambda m: m.path),
     Column("Commit", lambda m: m.commit[:8], lambda m: m.commit, "0123abcd", tip=lambda m: m.commit),
     Column("Files", lambda m: f"{m.files:,}", lambda m: m.files, "888", True),
     Column("Size", lambda m: bytes_text(m.bytes), lambda m: m.bytes, "88.8 GB", True),
-    Column("Last used", _day, lambda m: m.used, "2026-12-28"),
+    Column("Last used", _day, lambda m: m.used, "2026-12-2"),
 )
 
 

@@ -16,6 +16,7 @@ from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.report import RunReport, TensorReport
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.core.view import Window
+from qtquant_app.gui.fetcher import Fetcher
 from qtquant_app.gui.inspection import Inspection
 from qtquant_app.gui.layer_rules import subjects_of, why_no_rule_for, with_rule
 from qtquant_app.gui.plots.preview_view import PreviewView
@@ -73,6 +74,7 @@ class InspectPage(QWidget):
         self.compare = ComparePanel(session, self.inspection)
         self.glance = GlancePanel(session, self.inspection)
         self.previewer = Previewer(session.verbs, self)
+        self.fetcher = Fetcher(session.verbs, self)
         self.previewer.busy_changed.connect(session.runner.give_way)
         self.pointer = Pointer(session, self.inspection, self)
         self.windows = Latest(self)
@@ -114,6 +116,11 @@ class InspectPage(QWidget):
         self.panel.scheme_changed.connect(self._turn)
         self.panel.for_model.connect(session.set_default_scheme)
         self.panel.for_layer.connect(self._add_rule)
+        self.fetcher.ready.connect(self.previewer.ask)
+        self.fetcher.offered.connect(lambda request, cost: self.picture.offer_fetch(request.part, cost))
+        self.fetcher.progressed.connect(self.picture.show_fetching)
+        self.fetcher.failed.connect(lambda request, error: self.picture.explain(request.part, error))
+        self.picture.fetch_button.clicked.connect(self._fetch)
         self.previewer.sampled.connect(self._draw)
         self.previewer.exact.connect(self._show_exact)
         self.previewer.failed.connect(self._show_error)
@@ -138,8 +145,12 @@ class InspectPage(QWidget):
         checkpoint = self._session.checkpoint
         return checkpoint.by_name.get(part_of(self._session.selection)[0]) if checkpoint else None
 
-    def _take_checkpoint(self, checkpoint: Checkpoint | None) -> None:
+    def _withdraw(self) -> None:
+        self.fetcher.cancel()
         self.previewer.cancel()
+
+    def _take_checkpoint(self, checkpoint: Checkpoint | None) -> None:
+        self._withdraw()
         self.windows.cancel()
         self._ruler.cancel()
         self.layers.set_checkpoint(checkpoint)
@@ -187,7 +198,7 @@ class InspectPage(QWidget):
         self.picture.errors.choices.offer(scheme)
         self._offer_explanation(scheme)
         if checkpoint is None or tensor is None:
-            self.previewer.cancel()
+            self._withdraw()
             self.inspection.set_part("")
             self.figures.draw(None, 0)
             self.picture.say(*(NO_CHECKPOINT if checkpoint is None else NO_SELECTION))
@@ -195,14 +206,23 @@ class InspectPage(QWidget):
         try:
             part = find(checkpoint, self._session.selection).name
         except QtQuantError as error:
-            self.previewer.cancel()
+            self._withdraw()
             self.inspection.set_part("")
             self.figures.draw(None, 0)
             self.picture.explain(tensor.name, error)
             return
         self.inspection.set_part(part)
         self.picture.wait_for(part, scheme)
-        self.previewer.ask(Request(checkpoint, part, scheme, self._session.recipe.format, self.picture.errors.view))
+        self.previewer.cancel()
+        self.fetcher.ask(Request(checkpoint, part, scheme, self._session.recipe.format, self.picture.errors.view))
+
+    def _fetch(self) -> None:
+        """Fetches the tensor that is offered, or stops doing so."""
+        if self.picture.fetching:
+            self._request()
+        else:
+            self.picture.show_fetching(None)
+            self.fetcher.fetch()
 
     def _offer_explanation(self, scheme: Scheme) -> None:
         """Greys out the explanation where there is none, with the reason; while it is in front it says so itself."""

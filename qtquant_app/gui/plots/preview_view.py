@@ -8,12 +8,14 @@ from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from qtquant_app.core.errors import QtQuantError
-from qtquant_app.core.quantities import shape_text
+from qtquant_app.core.quantities import bytes_text, duration_text, rate_text, shape_text
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.gui.hints import window_hint
 from qtquant_app.gui.plots.error_view import ErrorView
 from qtquant_app.gui.plots.histogram import HistogramPlot
+from qtquant_app.gui.progress import Progress
 from qtquant_app.gui.theme import GRID
+from qtquant_app.gui.widgets.buttons import Button
 from qtquant_app.gui.widgets.placeholder import Placeholder
 from qtquant_app.gui.widgets.text import Elided, Text
 
@@ -38,7 +40,10 @@ class PreviewView(QWidget):
         self.status = Text(muted=True)
         self.caption = Elided(CAPTION, muted=True, mode=Qt.TextElideMode.ElideRight)
         self.note = Text(wrap=True, warning=True)
-        self.empty = Placeholder("")
+        self.fetch_button = Button("Fetch it", name="fetchTensorButton", primary=True)
+        self.empty = Placeholder("", button=self.fetch_button)
+        self.fetching = False
+        """Whether a tensor is on its way from the Hub."""
         self.histogram = HistogramPlot()
         self.errors = ErrorView()
         self.preview: Preview | None = None
@@ -109,9 +114,37 @@ class PreviewView(QWidget):
         self.detail.clear()
         self._show_empty(sentence, explanation)
 
+    def offer_fetch(self, layer: str, cost: int) -> None:
+        """Says what looking at a tensor that is not here would transfer, with the button that does it."""
+        size = bytes_text(cost)
+        self.say(
+            f"This tensor is on the Hub: {size} to look at it.", "What was fetched is kept for the next time.", layer
+        )
+        self._offer_button(f"Fetch {size} to look at it")
+
+    def show_fetching(self, progress: Progress | None) -> None:
+        """How far the tensor is that is on its way; None where nothing has come yet."""
+        far = "Asking the Hub…"
+        if progress is not None:
+            done = f"{bytes_text(progress.bytes_done)} of {bytes_text(progress.bytes_total)}"
+            far = f"{done}, {rate_text(progress.rate)}, {duration_text(progress.seconds_left)} left"
+        self._timer.stop()
+        self.status.clear()
+        if self.preview is None or self.preview.layer != self.title.full_text():
+            self._show_empty("Fetching the tensor from the Hub", far)
+            self.fetching = True
+            self._offer_button("Stop")
+
+    def _offer_button(self, text: str) -> None:
+        self.fetch_button.setText(text)
+        self.fetch_button.setAccessibleName(text)
+        self.fetch_button.show()
+
     def _show_empty(self, sentence: str, explanation: str) -> None:
         self.empty.sentence.setText(sentence)
         self.empty.explanation.setText(explanation)
+        self.fetch_button.hide()
+        self.fetching = False
         self._stack.setCurrentWidget(self.empty)
 
     def _name_labels(self) -> None:
@@ -121,6 +154,7 @@ class PreviewView(QWidget):
         self.note.setObjectName("inspectNote")
         self.note.hide()
         self.empty.setObjectName("inspectEmpty")
+        self.fetch_button.hide()
 
     def _lay_out(self) -> None:
         self._plots = QSplitter(Qt.Orientation.Vertical)

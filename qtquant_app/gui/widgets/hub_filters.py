@@ -54,22 +54,22 @@ class HubFilters(QWidget):
         self.task = _box("hubTask", "Task", ["any task", *TASKS], ["", *TASKS])
         self.library = _box("hubLibrary", "Library", ["any library", *LIBRARIES], ["", *LIBRARIES])
         self.licence = _box("hubLicence", "Licence", ["any licence", *LICENCES], ["", *LICENCES])
-        self.size = _box("hubSize", "Parameters", ["any size", *SIZES], [("", ""), *SIZES.values()])
+        self.parameters = _box("hubSize", "Parameters", ["any size", *SIZES], [("", ""), *SIZES.values()])
         self.access = _box("hubAccess", "Access", ["open or gated", "open to all", "gated"], [None, False, True])
         self.order = _box("hubOrder", "Order", [_SORTED.get(sort, sort) for sort in SORTS], list(SORTS))
         flow = Flow(self)
-        flow.setSpacing(2 * GRID)
+        flow.setSpacing(GRID)
         for box in self.boxes:
             flow.addWidget(box)
             box.currentIndexChanged.connect(self.changed)
 
     @property
     def boxes(self) -> tuple[ChoiceBox, ...]:
-        return self.task, self.library, self.licence, self.size, self.access, self.order
+        return self.task, self.library, self.licence, self.parameters, self.access, self.order
 
     def query(self, words: str) -> HubQuery:
         """What is looked for, `words` among it."""
-        least, most = self.size.currentData()
+        least, most = self.parameters.currentData()
         return HubQuery(
             words=words.strip(),
             task=self.task.currentData(),
@@ -88,5 +88,5 @@ def _box(name: str, spoken: str, texts: list[str], values: list[object]) -> Choi
     box.setAccessibleName(spoken)
     for text, value in zip(texts, values, strict=True):
         box.addItem(text, value)
-    box.setMinimumContentsLength(12)
+    box.setMinimumContentsLength(9)
     return box

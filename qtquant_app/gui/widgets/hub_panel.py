@@ -43,7 +43,7 @@ class HubPanel(QWidget):
         self._seen = False
         self.line = QLineEdit()
         self.filters = HubFilters()
-        self.search_button = Button("Search", name="hubSearchButton", primary=True)
+        self.search_button = Button("Search", name="hubSearchButton")
         self.account_bar = AccountBar(session.account, "hubAccount")
         self.notice = HubNotice("hubNotice")
         self.found = Text(muted=True)

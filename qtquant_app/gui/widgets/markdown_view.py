@@ -31,18 +31,18 @@ class MarkdownView(QTextBrowser):
         self.document().setDocumentMargin(3 * GRID)
         self.anchorClicked.connect(lambda url: open_address(url.toString()))
         self._pictures: Mapping[str, bytes] = {}
-        self.cut = False
+        self.is_cut = False
         """Whether the text goes on beyond what is shown."""
 
     def show_text(self, text: str, pictures: Mapping[str, bytes] | None = None) -> None:
         """Shows Markdown; `pictures` by the names that stand in it."""
         self._pictures = pictures or {}
-        self.cut = len(text) > LONGEST
+        self.is_cut = len(text) > LONGEST
         lines = visible_lines(text[:LONGEST]).split("\n")
         shown = "\n".join(shortened(line, _MOST_LINE) for line in lines)
         document = self.document()
         document.clear()
-        document.setMarkdown(shown + ("\n\n…" if self.cut else ""), _FEATURES)
+        document.setMarkdown(shown + ("\n\n…" if self.is_cut else ""), _FEATURES)
         self.verticalScrollBar().setValue(0)
 
     def loadResource(self, kind: int, name: QUrl | str) -> Any:

@@ -53,12 +53,15 @@ class SummaryCard(Card):
         )
         self.packed_note = PackedNote()
         self._note = Text(muted=True, wrap=True)
+        self.note = Text(muted=True, wrap=True)
+        """How much of a model on the Hub is here."""
         self.kinds = RowsModel(KIND_COLUMNS, self)
         self.kinds_table = Table(self.kinds, "kindsTable", "Tensors by kind")
         self.next_button = Button("In&spect the weights", name="toInspectButton", primary=True)
         self.add(self._label)
         self.add(self.facts)
         self.add(self._note)
+        self.add(self.note)
         self.add(self.packed_note)
         self.body.addSpacing(2 * GRID)
         self.add(Text("Tensors by kind", bold=True))
@@ -81,8 +84,17 @@ class SummaryCard(Card):
         facts.set("Folder", summary.place)
         self._note.setText("The weights come from pickled files; they are read without running any code in them.")
         self._note.setVisible(summary.pickled)
+        self.note.setText(_fetched(summary))
+        self.note.setVisible(summary.here is not None)
         self.kinds.set_rows(summary.kinds)
         self.packed_note.setVisible(bool(summary.packed))
+
+
+def _fetched(summary: Summary) -> str:
+    if summary.here is None:
+        return ""
+    far = f"{bytes_text(summary.here)} of {bytes_text(summary.all_bytes)}"
+    return f"On the Hub: {far} of weight files is on this computer, and a tensor is fetched when it is looked at."
 
 
 def _files(summary: Summary) -> str:

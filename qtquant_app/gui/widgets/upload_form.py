@@ -116,11 +116,11 @@ class UploadForm(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(2 * GRID)
         grid.setVerticalSpacing(GRID)
-        for row, (words, widget) in enumerate(
-            (("Owner", self.owner), ("Repository", self.name), ("Branch", self.branch))
-        ):
+        for row, words in enumerate(("Owner", "Repository", "Branch")):
             grid.addWidget(Text(words, muted=True), row, 0)
-            grid.addWidget(widget, row, 1)
+        grid.addWidget(self.owner, 0, 1)
+        grid.addWidget(self.name, 1, 1)
+        grid.addWidget(self.branch, 2, 1)
         grid.addWidget(self.private, 3, 1)
         grid.addWidget(self.pull_request, 4, 1)
         grid.addWidget(self.overwrite, 5, 1)

@@ -1,4 +1,4 @@
-"""Methods that look at samples, in GGUF's blocks: gguf-py reads what they write as we do, and it errs less than the search alone."""
+"""Methods that look at samples, in GGUF's blocks: gguf-py reads what they write as we do, and it errs less than a search."""
 
 from __future__ import annotations
 
