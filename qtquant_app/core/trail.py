@@ -15,6 +15,7 @@ from qtquant_app.core.events import (
     Calibrated,
     ChunkDone,
     Event,
+    Fetched,
     RunStarted,
     ShardWritten,
     StageChanged,
@@ -47,7 +48,7 @@ class Trail:
 
     def add(self, event: Event) -> None:
         """Notes an event of a run, a scan, a preview."""
-        if isinstance(event, (ChunkDone, TextRead, Calibrated)):
+        if isinstance(event, (ChunkDone, Fetched, TextRead, Calibrated)):
             self._last, self._count = (time.time(), event), self._count + 1
         elif isinstance(event, _PER_TENSOR):  # put into words when they are asked for
             self._steps.append((time.time(), event))

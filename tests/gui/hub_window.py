@@ -21,8 +21,8 @@ from tests.hub.server import HubServer, serving
 TOKEN = "hf_made_up_for_a_window_test"
 BASE, GATED, SMALL_ONE = "maker/base", "maker/gated", "other/base-w4"
 CARD = b"---\nlicense: mit\n---\n# Base\n\nRead **me**. ![x](https://example.invalid/x.png)\n"
-_SIZES = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1, "num_attention_heads": 2}
-TINY = {**CONFIG, **_SIZES, "num_key_value_heads": 1, "head_dim": 32, "vocab_size": 128}
+_SIZES = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 1, "num_attention_heads": 2}
+TINY = {**CONFIG, **_SIZES, "num_key_value_heads": 1, "head_dim": 64, "vocab_size": 128}
 
 
 @contextmanager

@@ -109,8 +109,9 @@ def test_both_go_on_with_the_prompts_and_what_differs_is_underlined(
     qtbot: QtBot, card: EvaluationCard, verbs: Script
 ) -> None:
     said = continuation("Once <b>upon", [1, 2, 3], [1, 7, 3], [" a", " time", " ago"], [" a", " <i>day", " ago"])
+    program = continuation("def f():\n", [1, 2], [1, 2], ["    return", "\n\tx"], ["    return", "\n\tx"])
     timed = Speed("cpu", "float32", 120.0, 10.2, 140.0, 18.4)
-    verbs.evaluation = replace(evaluation(), continuations=(said,), speed=timed)
+    verbs.evaluation = replace(evaluation(), continuations=(said, program), speed=timed)
     card.show_result("/results/one", "/models/base", "qtquant")
     card.choice.prompts_edit.setPlainText("Once <b>upon\n\n  And then ")
     card.choice.speed_check.click()
@@ -121,6 +122,7 @@ def test_both_go_on_with_the_prompts_and_what_differs_is_underlined(
     page = card.continuations.page
     text = page.toPlainText()
     assert "Once <b>upon" in text and "2 of 3 tokens the same, the first to differ is number 2" in text
+    assert "    return\n    x" in text and "\N{REPLACEMENT CHARACTER}" not in text
     assert {word: underlined(page, word) for word in (" time", " <i>day", " ago", " a")} == {
         " time": True,
         " <i>day": True,

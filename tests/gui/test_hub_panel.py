@@ -46,13 +46,19 @@ def test_nobody_is_asked_before_the_hub_is_looked_at(qtbot: QtBot, window: MainW
 
 def test_words_and_filters_are_the_hubs_own(qtbot: QtBot, window: MainWindow, hub: HubServer) -> None:
     panel = shown_hub(qtbot, window)
-    panel.filters.order.setCurrentIndex(panel.filters.order.findData("likes"))
-    panel.filters.parameters.setCurrentIndex(2)
+    filters = panel.filters
+    filters.licence.setCurrentIndex(filters.licence.findData("mit"))
     panel.line.setText("base")
     qtbot.keyClick(panel.line, Qt.Key.Key_Return)
-    qtbot.waitUntil(lambda: panel.found.text() == "2 models", timeout=10_000)
-    query = panel.filters.query(panel.line.text())
+    qtbot.waitUntil(lambda: panel.found.text() == "1 model", timeout=10_000)
+    assert panel.models.index(0, 0).data() == BASE
+    filters.access.setCurrentIndex(2)
+    qtbot.waitUntil(lambda: panel.found.text() == "0 models", timeout=10_000)
+    filters.order.setCurrentIndex(filters.order.findData("likes"))
+    filters.parameters.setCurrentIndex(2)
+    query = filters.query(" base ")
     assert (query.words, query.least, query.most, query.sort) == ("base", "1B", "4B", "likes")
+    assert (query.licence, query.gated) == ("mit", True)
 
 
 def test_a_models_page_shows_card_files_and_revisions(qtbot: QtBot, window: MainWindow, hub: HubServer) -> None:

@@ -79,7 +79,7 @@ class Ranges:
         url, headers = self._target(file)
         headers |= {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
         with get_session().stream("GET", url, headers=headers, timeout=timeouts(), follow_redirects=True) as response:
-            self._check_status(response, file, failures)
+            self._check_status(response, file, failures, url)
             self._check_same(response, file, start, stop)
             for chunk in response.iter_raw():  # as it comes: what is gathered would be lost with a cut
                 found += chunk
@@ -102,7 +102,7 @@ class Ranges:
 
         return str(hf_hub_url(self.listing.repo, file, revision=self.listing.commit))
 
-    def _check_status(self, response: Any, file: str, failures: int) -> None:
+    def _check_status(self, response: Any, file: str, failures: int, asked: str) -> None:
         from huggingface_hub.utils import hf_raise_for_status
 
         status = response.status_code
@@ -110,13 +110,15 @@ class Ranges:
             return
         if status == 416:
             raise self._changed(file)
-        forgotten = self._places.pop(file, None)
+        remembered = asked != self._target_of(file)
+        if remembered and self._places.get(file, ("", 0.0))[0] == asked:  # another thread may have a new one already
+            self._places.pop(file, None)
         with suppress(Exception):  # an answer that is cut off says no more than its status
             response.read()
         try:
             hf_raise_for_status(response)
         except Exception as error:
-            waiting = 0.0 if forgotten and status in (400, 401, 403, 404) else pause(status, response.headers, failures)
+            waiting = 0.0 if remembered and status in (400, 401, 403, 404) else pause(status, response.headers, failures)
             if waiting is not None:
                 raise _Again(waiting, error) from None
             raise

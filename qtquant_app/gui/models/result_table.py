@@ -12,12 +12,13 @@ BEST = "\N{BLACK DIAMOND}"
 """Stands at those that none other beats."""
 
 
-def kl_text(found: Evaluated | None) -> str:
+def _kl_tip(one: Listed) -> str:
     """The divergence with half its confidence interval."""
-    if found is None or found.kl is None:
-        return NOTHING
-    spread = f" \N{PLUS-MINUS SIGN} {found.kl_interval:.1g}" if found.kl_interval else ""
-    return f"{figure(found.kl)}{spread}"
+    found = _evaluation(one)
+    if found.kl is None:
+        return "Divergence from the original, nats a token"
+    spread = f" \N{PLUS-MINUS SIGN} {found.kl_interval:.2g}" if found.kl_interval else ""
+    return f"{figure(found.kl)}{spread} nats a token, of the 95% confidence interval"
 
 
 def _evaluation(one: Listed) -> Evaluated:
@@ -78,11 +79,11 @@ RESULT_COLUMNS = (
     ),
     Column(
         "KL",
-        lambda r: kl_text(r.row.evaluation),
+        lambda r: figure_or_dash(_evaluation(r).kl),
         lambda r: _last(_evaluation(r).kl),
-        "0.0888 \N{PLUS-MINUS SIGN} 0.008",
+        "0.08888",
         True,
-        tip=lambda r: "Divergence from the original, nats a token, with half the 95% confidence interval",
+        tip=_kl_tip,
         value=lambda r: _evaluation(r).kl,
         unit="nats",
     ),

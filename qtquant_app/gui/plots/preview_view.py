@@ -129,11 +129,13 @@ class PreviewView(QWidget):
             done = f"{bytes_text(progress.bytes_done)} of {bytes_text(progress.bytes_total)}"
             far = f"{done}, {rate_text(progress.rate)}, {duration_text(progress.seconds_left)} left"
         self._timer.stop()
+        if self.preview is not None:
+            self.status.setText(f"Fetching: {far}")
+            return
         self.status.clear()
-        if self.preview is None or self.preview.layer != self.title.full_text():
-            self._show_empty("Fetching the tensor from the Hub", far)
-            self.fetching = True
-            self._offer_button("Stop")
+        self._show_empty("Fetching the tensor from the Hub", far)
+        self.fetching = True
+        self._offer_button("Stop")
 
     def _offer_button(self, text: str) -> None:
         self.fetch_button.setText(text)

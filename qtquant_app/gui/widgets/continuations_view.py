@@ -9,13 +9,14 @@ from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QTextEdit, QVBoxLayout, QWidget
 
 from qtquant_app.core.continuation import Continuation, Segment
-from qtquant_app.core.escaping import html, visible_lines
+from qtquant_app.core.escaping import html
 from qtquant_app.gui.theme import GRID, colors, mixed
 from qtquant_app.gui.widgets.text import Text
 
 _TINT = 0.22
 """How much of the warning colour lies behind words that differ; the line under them says the same."""
 
+_TAB = 4
 _AS_WRITTEN = "margin:0;white-space:pre-wrap"
 """Programs are indented, and say so with blanks."""
 
@@ -82,4 +83,4 @@ def _marked(segments: Iterable[Segment], shade: QColor) -> str:
 
 
 def _plain(text: str) -> str:
-    return html(visible_lines(text)).replace("\n", "<br>")
+    return "<br>".join(html(line.expandtabs(_TAB)) for line in text.split("\n"))

@@ -20,6 +20,7 @@ from qtquant_app.core.layouts import MIXTURE
 from qtquant_app.core.plan import Plan
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scheme import Scheme
+from qtquant_app.engine.calibrate.rounding import Matrix, solved
 from qtquant_app.engine.calibrate.solutions import BlockSolution
 from qtquant_app.engine.planner import make_plan
 from qtquant_app.engine.source import open_checkpoint
@@ -27,7 +28,9 @@ from qtquant_app.engine.tools import open_tools
 from qtquant_app.engine.verify import result_plan, verify
 from qtquant_app.engine.written import restored_weights
 from qtquant_app.formats import find
+from qtquant_app.quant.blocks.grids import chunk_of
 from qtquant_app.quant.chunk import RowErrors, of_blocks
+from qtquant_app.quant.kernels.cpu import CpuBackend
 from tests.driving import result
 from tests.unit.engine.calibrate.running import files_of, running
 
@@ -129,6 +132,17 @@ def test_blocks_are_kept_between_runs_as_they_are() -> None:
     chunk = BlockSolution.from_bytes(solution.to_bytes()).chunks["w"]
     assert np.array_equal(chunk.packed, packed) and chunk.zero is None
     assert chunk.scale.shape == (4, 0) and chunk.scale.dtype == np.uint16
+
+
+@pytest.mark.parametrize("method", ["gptq", "awq", "learned"])
+def test_a_matrix_that_no_token_reached_is_searched_for_and_told(method: str) -> None:
+    tensor = open_checkpoint("sample").by_name["model.layers.0.mlp.up_proj.weight"]
+    weight = torch.randn(8, 256, generator=torch.Generator().manual_seed(0))
+    scheme = Scheme.of_layout("Q4_K", method)
+    found, note = solved(Matrix(tensor, scheme, weight, None))
+    expected = CpuBackend().quantize(weight.numpy(), "F32", scheme, 1)
+    assert np.array_equal(chunk_of(found, scheme, "F32", 1).packed, expected.packed)
+    assert tensor.name in note and "no sample reached it" in note
 
 
 def test_a_preset_and_a_method_go_together_on_the_command_line(tmp_path: Path) -> None:

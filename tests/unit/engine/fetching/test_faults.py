@@ -52,7 +52,7 @@ def test_cuts_refusals_and_patience_asked_for_change_nothing(hub: HubServer, mod
         Fault(stored(hub, model, 1), cut=5000, times=3),
         Fault(stored(hub, model, 2), status=429, headers={"Retry-After": "0"}, times=2),
         Fault(stored(hub, model, 3), status=500, times=1),
-        Fault(stored(hub, model, 4), status=403, times=1),
+        Fault(stored(hub, model, 4), status=403, after=8),
     ]
     for _ in run(plan, RunOptions(str(tmp_path / "out"))):
         pass
@@ -94,16 +94,16 @@ def test_a_token_that_expires_in_between_stops_the_run_and_a_new_one_goes_on_wit
     hub.repos[ID].token = TOKEN
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     plan = planned(ID)
-    hub.accounts[TOKEN] = Account(left=4)
+    hub.accounts[TOKEN] = Account(left=9)
     with pytest.raises(SourceError) as error:
         for _ in run(plan, RunOptions(str(tmp_path / "out"))):
             pass
     assert error.value.code == "hub-token" and TOKEN not in f"{error.value}{error.value.hint}"
     hub.accounts[TOKEN] = Account()
-    before = hub.sent.copy()
     quantized(ID, tmp_path / "out", resume=True)
     assert contents(tmp_path / "out") == contents(tmp_path / "local")
-    assert hub.sent[f"{ID}/{model.shards[0]}"] == before[f"{ID}/{model.shards[0]}"] == model.size
+    again = sum(hub.sent[f"{ID}/{shard}"] for shard in model.shards) - len(model.shards) * model.size
+    assert again <= pieces.CONNECTIONS * pieces.PIECE  # what was on its way, and not yet written
 
 
 def test_a_run_is_cancelled_at_once_while_the_hub_says_nothing(hub: HubServer, model: Model, tmp_path: Path) -> None:
@@ -152,13 +152,13 @@ def test_what_is_written_wrong_is_found_while_its_source_is_here_and_done_again(
 
     def write(self: OutputFolder, file: str, offset: int, data: bytes) -> None:
         real(self, file, offset, data)
-        if len(data) > 1000 and not spoilt and offset > 200_000:
+        if memoryview(data).nbytes > 1000 and not spoilt and offset > 200_000:
             spoilt.append(file)
             real(self, file, offset, bytes(1000))
 
     with monkeypatch.context() as patch:
         patch.setattr(OutputFolder, "write", write)
-        error, _ = until_error(tmp_path / "out")
+        error, events = until_error(tmp_path / "out")
     assert isinstance(error, VerifyError) and spoilt
     before = sum(hub.sent.values())
     quantized(ID, tmp_path / "out", resume=True)

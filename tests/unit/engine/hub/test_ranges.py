@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -119,6 +120,17 @@ def test_a_signed_address_that_has_run_out_is_asked_for_anew(hub: HubServer, fou
     hub.faults = [Fault("/stored/", status=403)]
     assert ranges.get(FILE, 20, 30) == DATA[20:30]
     assert [path[:8] for _, path in hub.asked[-3:]] == ["/stored/", "/org/mod", "/stored/"]
+
+
+def test_a_signed_address_that_runs_out_for_several_at_once_is_asked_for_anew_by_each(
+    hub: HubServer, found: Listing
+) -> None:
+    ranges = Ranges(found)
+    ranges.get(FILE, 0, 10)
+    hub.faults = [Fault("/stored/", status=403, stall=0.3, times=3)]
+    with ThreadPoolExecutor(3) as pool:
+        parts = list(pool.map(lambda at: ranges.get(FILE, at, at + 10), (10, 20, 30)))
+    assert b"".join(parts) == DATA[10:40] and not hub.faults[0].times
 
 
 def test_no_token_goes_to_where_files_are_stored(
