@@ -31,6 +31,12 @@ def add_calibration_options(verb: ArgumentParser, *, source: bool = True) -> Non
     group.add_argument("--samples", type=int, metavar="N", help=f"at most; {_STANDARD.samples} if not given")
     group.add_argument("--seqlen", type=int, metavar="N", help=f"tokens of each; {_STANDARD.length} if not given")
     group.add_argument(
+        "--own-samples",
+        type=int,
+        metavar="N",
+        help="samples that the model writes itself, beside the others; none if not given",
+    )
+    group.add_argument(
         "--chat", action="store_true", help="write text as the model's chat template does; conversations always are"
     )
 
@@ -45,7 +51,7 @@ def add_options(verb: ArgumentParser) -> None:
 
 def calibration_of(options: Namespace) -> Calibration | None:
     """What the options ask for; None where they ask for nothing. Raises UsageError where the counts are out of range."""
-    asked = (options.calibration, options.samples, options.seqlen, options.chat or None)
+    asked = (options.calibration, options.samples, options.seqlen, options.chat or None, options.own_samples)
     return None if all(option is None for option in asked) else _asked(options)
 
 
@@ -56,6 +62,7 @@ def _asked(options: Namespace) -> Calibration:
         _STANDARD.length if options.seqlen is None else options.seqlen,
         options.chat,
         options.seed,
+        own=options.own_samples or 0,
     )
 
 

@@ -143,6 +143,7 @@ def plan(options: Namespace) -> int:
 
 def quantize(options: Namespace) -> int:
     from qtquant_app.cli import jobs
+    from qtquant_app.cli.opening import say_fetched
     from qtquant_app.cli.progress import drive
     from qtquant_app.core.plan import RunOptions
     from qtquant_app.engine.output import check_output
@@ -155,6 +156,7 @@ def quantize(options: Namespace) -> int:
     if options.queue:
         jobs.show_queued(jobs.enqueue(made, wanted, options.device), options.json)
         return 0
+    say_fetched(made)
     report = drive(jobs.recorded(made, wanted, options.device, run(made, wanted)))
     show.document(report.to_json()) if options.json else show.report(report)
     show.low_coverage(low_coverage_of(made.warnings))

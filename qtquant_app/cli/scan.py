@@ -25,11 +25,12 @@ _MEASURES = ("sqnr_db", "relative_error", "mse", "max_error", "cosine")
 
 def scan(options: Namespace) -> int:
     """Scans the model and prints what stands out."""
-    from qtquant_app.cli.opening import opened
+    from qtquant_app.cli.opening import opened, say_reading
     from qtquant_app.cli.progress import drive
     from qtquant_app.engine.scan import scan as look
 
     checkpoint, schemes = opened(options), _schemes(options)
+    say_reading(checkpoint)
     cache = not options.no_cache
     found = drive(look(checkpoint, schemes, format=options.format, device=options.device, cache=cache))
     if options.csv:
@@ -40,11 +41,12 @@ def scan(options: Namespace) -> int:
 
 def report(options: Namespace) -> int:
     """Scans the model and writes the page."""
-    from qtquant_app.cli.opening import opened
+    from qtquant_app.cli.opening import opened, say_reading
     from qtquant_app.cli.progress import drive
     from qtquant_app.engine.report import report as write
 
     checkpoint, schemes = opened(options), _schemes(options)
+    say_reading(checkpoint)
     written = drive(
         write(
             checkpoint,

@@ -147,13 +147,13 @@ class HubVerbs:
 
         return aside(work)
 
-    def prepare_card(self, folder: str, base: str | None, repo: str) -> Work:
+    def prepare_card(self, folder: str, base: str | None, repo: str, base_model: str = "") -> Work:
         """Work that returns what a publication of `folder` would hold: Prepared."""
 
         def work() -> Generator[Event, None, Any]:
             from qtquant_app.engine.publish.prepare import prepare
 
-            return (yield from prepare(folder, base, repo=repo))
+            return (yield from prepare(folder, base, repo=repo, base_model=base_model))
 
         return aside(work)
 

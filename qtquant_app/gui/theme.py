@@ -213,7 +213,7 @@ QFrame[card="true"] { background: $surface; border: 1px solid $rule; border-radi
 QTableView[rows="true"]::item { padding: 0px 5px; }
 QTableView[rows="true"]::item:selected { background: $accent; color: $on; }
 QTableView[rows="true"], QTreeView, QPlainTextEdit, QListView#recentList { border: 1px solid $line; }
-QTableView[rows="true"]:focus, QTreeView:focus, QPlainTextEdit:focus, QListView#recentList:focus {
+QTableView[rows="true"]:focus, QTreeView:focus, QPlainTextEdit:focus, QTextBrowser:focus, QListView#recentList:focus {
     border-color: $accent; }
 QHeaderView { background: $head; }
 QHeaderView::section { background: $head; color: $text; border: none; border-bottom: 1px solid $rule;

@@ -23,6 +23,7 @@ from tests.checkpoints import small_llama
 from tests.gui.conftest import MakeWindow
 
 LAYER, OTHER = "model.layers.0.mlp.down_proj.weight", "model.layers.1.mlp.up_proj.weight"
+NETWORK = ("/huggingface_hub/", "/httpx/", "/httpcore/", "/requests/", "/urllib3/", "/socket.py", "/ssl.py")
 FOREIGN = (
     "/qtquant_app/engine/",
     "/qtquant_app/formats/",
@@ -30,8 +31,9 @@ FOREIGN = (
     "/torch/",
     "/numba/",
     "/safetensors/",
+    *NETWORK,
 )
-PURE = ("/qtquant_app/quant/methods.py", "<frozen")
+PURE = ("/qtquant_app/quant/method.py", "/qtquant_app/quant/methods.py", "<frozen")
 
 
 @pytest.fixture

@@ -85,7 +85,14 @@ def test_a_good_token_signs_in_and_is_nowhere_else_than_in_the_hubs_store(
     folders = (own_config, own_cache, tmp_path / "settings")
     files = [path.read_bytes().decode(errors="replace") for f in folders for path in f.rglob("*") if path.is_file()]
     assert files, "settings were written"
-    for text in (*texts, *files, *TRAIL.lines(), report, repr(vars(account)), *(r.getMessage() for r in caplog.records)):
+    for text in (
+        *texts,
+        *files,
+        *TRAIL.lines(),
+        report,
+        repr(vars(account)),
+        *(r.getMessage() for r in caplog.records),
+    ):
         assert TOKEN not in text
 
 
@@ -99,9 +106,7 @@ def test_a_bad_token_is_refused_and_not_stored(
     assert all(OTHER not in text for widget in QApplication.allWidgets() for text in words_of(widget))
 
 
-def test_signing_out_empties_the_store(
-    qtbot: QtBot, window: MainWindow, dialog: SignInDialog, tmp_path: Path
-) -> None:
+def test_signing_out_empties_the_store(qtbot: QtBot, window: MainWindow, dialog: SignInDialog, tmp_path: Path) -> None:
     account, bar = window.session.account, window.source_page.hub_panel.account_bar
     enter(qtbot, dialog, TOKEN)
     qtbot.waitUntil(lambda: account.account is not None, timeout=10_000)
@@ -145,7 +150,10 @@ def test_closing_the_dialog_stops_waiting_for_a_hub_that_stalls(
 @pytest.mark.parametrize(
     ("hint", "shown"),
     [
-        ("log in with `hf auth login`, then accept h.co/a/b", "sign in under Hub on the Source page, then accept h.co/a/b"),
+        (
+            "log in with `hf auth login`, then accept h.co/a/b",
+            "sign in under Hub on the Source page, then accept h.co/a/b",
+        ),
         ("log in again with `hf auth login --force`", "sign in again under Hub on the Source page"),
         ("sign in with a token, or with `hf auth login`", "sign in with a token"),
         ("whoever is logged in (`hf auth login`) may ask more often", "whoever is logged in may ask more often"),

@@ -74,7 +74,7 @@ def test_a_fetch_that_stalls_is_left_at_once_for_another_tensor(
     picture = window.inspect_page.picture
     window.session.select(LAYER)
     qtbot.waitUntil(picture.fetch_button.isVisible, timeout=10_000)
-    hub.faults.append(Fault("safetensors", method="GET", times=1, stall=30.0))
+    hub.faults.append(Fault(method="GET", times=1, stall=30.0))
     qtbot.mouseClick(picture.fetch_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not hub.faults[-1].times, timeout=10_000)
     assert picture.fetching and picture.fetch_button.text() == "Stop"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 Batch = dict[str, "Tensor"]
 
-TOKENS = {"cpu": 2048, "cuda": 8192}
+TOKENS = {"cpu": 1024, "cuda": 8192}
 """Of a batch, at most, unless one sample has more."""
 
 PROBE = 64

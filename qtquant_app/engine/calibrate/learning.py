@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -84,7 +85,7 @@ def learned(
     }
     linears = {name: layer.linear for name, layer in layers.items()}
     trial = WithOthers(module, Places(net, block, list(linears)), linears)
-    steps = learn(trial, layers, _Calls(calls, targets), settings_for(matrices), seed)
+    steps = learn(trial, layers, _Calls(calls, targets), settings_for(matrices, len(calls)), seed)
     try:
         while True:
             try:
@@ -103,6 +104,11 @@ def _layer(weight: Tensor) -> nn.Linear:
     return layer
 
 
-def settings_for(matrices: Mapping[str, Matrix]) -> Settings:
-    """How long is learned: the fewer bits, the longer it pays."""
-    return Settings()
+def settings_for(matrices: Mapping[str, Matrix], calls: int) -> Settings:
+    """How long is learned: the fewer bits, the longer it pays. Many samples are gone over less often, but once at least."""
+    settings = Settings.for_bits(min(matrix.scheme.bits for matrix in matrices.values()))
+    return replace(settings, epochs=max(1.0, settings.epochs * _USUAL_CALLS / calls))
+
+
+_USUAL_CALLS = 32
+"""Of 64 samples of 512 tokens, two to a call."""

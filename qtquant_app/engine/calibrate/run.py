@@ -6,7 +6,7 @@ when it is done; what is held besides are the batches on their way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +30,7 @@ from qtquant_app.engine.memory import available_bytes
 from qtquant_app.engine.output import OutputFolder
 from qtquant_app.engine.room import Room
 from qtquant_app.engine.samples import Samples, open_samples
+from qtquant_app.engine.samples.own_words import own_words
 from qtquant_app.engine.tools import Tools
 from qtquant_app.engine.walk.net import open_net
 from qtquant_app.engine.walk.passage import Call
@@ -40,6 +41,9 @@ from qtquant_app.quant import methods
 
 if TYPE_CHECKING:
     pass
+
+if TYPE_CHECKING:
+    import torch
 
 QUANTIZED, FLOAT, PROBE = range(3)
 """The chains: samples through the quantized blocks; through the float ones; and a few tokens to look for foldings with."""
@@ -69,9 +73,29 @@ def calibrated(plan: Plan, checkpoint: Checkpoint, tools: Tools, out: OutputFold
         tools.reader.checkpoint = with_foldings(tools.reader.checkpoint, solutions.foldings)
     else:
         with _sentences(checkpoint, plan.device):
-            yield from _Calibration(plan, checkpoint, tools, out, solutions).run(samples)
+            own = yield from _own(plan, checkpoint, samples, solutions, out)
+            yield from _Calibration(plan, checkpoint, tools, out, solutions).run([*samples, *own])
     notes = tuple(note for found in solutions.all() for note in found.notes)
     return Outcome(solutions, CalibrationReport(samples.report(), notes))
+
+
+def _own(
+    plan: Plan, checkpoint: Checkpoint, samples: Samples, solutions: Solutions, out: OutputFolder
+) -> Generator[Event, None, list[dict[str, torch.Tensor]]]:
+    """The samples that the model writes itself, where the plan asks for some: those of a run before, if it came so far."""
+    import torch
+
+    wanted = plan.calibration
+    if wanted is None or not wanted.own:
+        return []
+    if set(samples[0]) != {"input_ids"}:
+        raise EvaluateError(f"{checkpoint.label} writes no text", hint="leave out --own-samples", code="model")
+    known = solutions.own_words()
+    if known is None:
+        tokens = yield from own_words(checkpoint, wanted.own, wanted.length, plan.seed, plan.device)
+        known = tokens.numpy()
+        yield from Room(out.output.parent).needed(partial(solutions.keep_own_words, out, known))
+    return [{"input_ids": torch.from_numpy(row[None])} for row in known]
 
 
 class _Calibration:
@@ -94,7 +118,7 @@ class _Calibration:
         self._read = float_weights(tools.reader)
         self._net = open_net(checkpoint, plan.device, torch.float32, self._read, self._left)
 
-    def run(self, samples: Samples) -> Generator[Event, None, None]:
+    def run(self, samples: Sequence[Mapping[str, torch.Tensor]]) -> Generator[Event, None, None]:
         walk = Walk(self._chains(samples))
         total = len(self._net.blocks) * _SHARES
         with walk:
@@ -105,7 +129,7 @@ class _Calibration:
         for name in sorted(self._left):
             yield Warned("uncalibrated", f"{name} is not reached by any sample: it is quantized without")
 
-    def _chains(self, samples: Samples) -> list[Chain]:
+    def _chains(self, samples: Sequence[Mapping[str, torch.Tensor]]) -> list[Chain]:
         net = self._net
         joined = batches(samples, net.device, net.dtype)
         chains = [Chain(net, joined)]

@@ -29,6 +29,7 @@ from qtquant_app.quant.chunk import QuantizedChunk, RowErrors
 
 _DIGEST = 32
 _SAMPLES = "samples"
+_OWN = "own"
 _PARTS = "packed", "scale", "zero"
 
 
@@ -136,6 +137,20 @@ class Solutions:
                 hint="put them back, or start again with --overwrite",
                 code="calibration-changed",
             )
+
+    def own_words(self) -> NDArray[np.int64] | None:
+        """What the model wrote for itself to read, [samples, tokens], where that is there and whole."""
+        with suppress(OSError, ValueError, KeyError, SafetensorError):
+            data = (self._folder / _OWN).read_bytes()
+            if hashlib.sha256(data[_DIGEST:]).digest() == data[:_DIGEST]:
+                tokens: NDArray[np.int64] = load(data[_DIGEST:])["tokens"]
+                return tokens
+        return None
+
+    def keep_own_words(self, out: OutputFolder, tokens: NDArray[np.int64]) -> None:
+        """Keeps what the model wrote, for a run that is gone on with."""
+        data: bytes = save({"tokens": tokens})
+        out.write_whole(f"{SOLVED}/{_OWN}", hashlib.sha256(data).digest() + data)
 
     def _note(self, number: int, solution: BlockSolution) -> None:
         self._known.add(number)

@@ -47,7 +47,7 @@ MODEL_COLUMNS = (
     Column("Likes", lambda m: f"{m.likes:,}", lambda m: m.likes, "8,888", True),
     Column("Licence", lambda m: m.licence or UNKNOWN, lambda m: m.licence, "apache-2.0"),
     Column(
-        "Size", size_text, lambda m: (m.bytes, m.parameters), "8.88 B, 8.8 GB", True, value=lambda m: m.bytes or None
+        "Size", size_text, lambda m: (m.bytes, m.parameters), "88.8 B, 888 GB", True, value=lambda m: m.bytes or None
     ),
     Column("Access", gated_text, gated_text, "accept terms"),
     Column("Updated", lambda m: m.updated or NOTHING, lambda m: m.updated, "2026-12-2"),
@@ -83,7 +83,7 @@ def _there(upload: Unfinished) -> int:
 
 UNFINISHED_COLUMNS = (
     Column("Unfinished upload", lambda u: u.repo, lambda u: u.repo, "organisation/name-of-a-model"),
-    Column("Branch", _branch, _branch, "main, as a pull request"),
     Column("Sent", lambda u: f"{_there(u):,} of {len(u.files):,}", _there, "88 of 888", True),
+    Column("Branch", _branch, _branch, "main, as a pull request"),
     Column("Folder", lambda u: u.output, lambda u: u.output, "/home/someone/results/model-w4"),
 )

@@ -125,7 +125,7 @@ class SourcePage(Page):
         self.recent_list.setModel(self.recent_model)
         self.recent_list.activated.connect(lambda index: self._session.open(str(index.data())))
         self._session.opening_changed.connect(self._on_opening)
-        self._session.open_failed.connect(self._on_failed)
+        self._session.open_failed.connect(self._on_not_opened)
         self._session.checkpoint_changed.connect(self._on_checkpoint)
         self.hub_panel.open_wanted.connect(self._session.open)
         self.downloaded_panel.open_wanted.connect(self._session.open)
@@ -141,6 +141,14 @@ class SourcePage(Page):
             self._right.setCurrentWidget(self._waiting)
         elif self._right.currentWidget() is self._waiting:
             self._right.setCurrentWidget(self.summary_card if self._session.checkpoint else self._empty)
+
+    def _on_not_opened(self, error: QtQuantError) -> None:
+        """What the Hub refuses is told where it was asked, beside what can be done about it."""
+        if error.code.startswith("hub-"):
+            self.tabs.setCurrentWidget(self.hub_panel)
+            self.hub_panel.show_error(error)
+        else:
+            self._on_failed(error)
 
     def _on_failed(self, error: QtQuantError) -> None:
         self.error_panel.show_error(error)

@@ -50,9 +50,14 @@ class CardEditor(Card):
     @property
     def text(self) -> str | None:
         """The text as somebody has changed it; None where nobody has, and the engine's own goes."""
-        if self._prepared is None or self.edit.toPlainText() == self._prepared.text:
+        if self._prepared is None or self._typed == self._prepared.text:
             return None
-        return self.edit.toPlainText()
+        return self._typed
+
+    @property
+    def _typed(self) -> str:
+        """As it stands in the field, non-breaking spaces among it, for which Qt's plain text has ordinary ones."""
+        return self.edit.document().toRawText().replace("\u2029", "\n")
 
     @property
     def ready(self) -> bool:
@@ -76,7 +81,7 @@ class CardEditor(Card):
             if prepared.own
             else "Made from the result's measurements"
         )
-        notes = "".join(f" {sentence_case(text)}." for text in prepared.warnings)
+        notes = "".join(f" {sentence_case(_spoken(text))}." for text in prepared.warnings)
         pictures = f", with {plural(len(prepared.pictures), 'picture')}" if prepared.pictures else ""
         self.state.setText(f"{whose}{pictures}.{notes}")
         self._draw()
@@ -102,7 +107,7 @@ class CardEditor(Card):
         self.edit.textChanged.connect(self._timer.start)
         self.edit.textChanged.connect(self._offer)
         self._timer.timeout.connect(self._draw)
-        self.keep_button.clicked.connect(lambda: self.keep_wanted.emit(self.edit.toPlainText()))
+        self.keep_button.clicked.connect(lambda: self.keep_wanted.emit(self._typed))
         self.undo_button.clicked.connect(self._drop)
 
     def _drop(self) -> None:
@@ -111,13 +116,18 @@ class CardEditor(Card):
 
     def _draw(self) -> None:
         self._timer.stop()
-        self.preview.show_text(readable(self.edit.toPlainText()), self._pictures)
+        self.preview.show_text(readable(self._typed), self._pictures)
         self._offer()
 
     def _offer(self) -> None:
         self.edit.setReadOnly(self._prepared is None)
         for button in (self.keep_button, self.undo_button):
             button.setEnabled(self.text is not None)
+
+
+def _spoken(warning: str) -> str:
+    """The window has a line where the command line has an option."""
+    return warning.replace("give it as --base-model ORG/NAME", "give it under Made from")
 
 
 def readable(text: str) -> str:

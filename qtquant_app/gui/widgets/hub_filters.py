@@ -57,6 +57,7 @@ class HubFilters(QWidget):
         self.parameters = _box("hubSize", "Parameters", ["any size", *SIZES], [("", ""), *SIZES.values()])
         self.access = _box("hubAccess", "Access", ["open or gated", "open to all", "gated"], [None, False, True])
         self.order = _box("hubOrder", "Order", [_SORTED.get(sort, sort) for sort in SORTS], list(SORTS))
+        self.order.setMinimumContentsLength(11)
         flow = Flow(self)
         flow.setSpacing(GRID)
         for box in self.boxes:

@@ -58,6 +58,13 @@ class HubPanel(QWidget):
     def search(self) -> None:
         """Asks for what the line and the boxes say."""
         self.notice.show_error(None)
+        self._ask()
+
+    def show_error(self, error: QtQuantError) -> None:
+        """Says what the Hub refused."""
+        self.notice.show_error(error)
+
+    def _ask(self) -> None:
         self._searcher.submit(self._session.verbs.search_hub(self.filters.query(self.line.text())))
 
     def showEvent(self, event: QShowEvent) -> None:
@@ -65,7 +72,7 @@ class HubPanel(QWidget):
         if not self._seen:
             self._seen = True
             self._session.account.look()
-            self.search()
+            self._ask()
 
     def _lay_out(self) -> None:
         self.line.setObjectName("hubSearchEdit")
@@ -104,14 +111,13 @@ class HubPanel(QWidget):
         self.search_button.clicked.connect(self._search_or_stop)
         self.filters.changed.connect(self.search)
         self._searcher.result.connect(self._on_found)
-        self._searcher.failed.connect(self._on_failed)
+        self._searcher.failed.connect(self.show_error)
         self._searcher.busy_changed.connect(self._on_busy)
         self.table.selectionModel().selectionChanged.connect(lambda *_: self._settle.start())
         self._settle.timeout.connect(self._look)
         self.table.activated.connect(lambda _: self.view.open())
-        self.view.failed.connect(self._on_failed)
+        self.view.failed.connect(self.show_error)
         self.view.open_wanted.connect(self.open_wanted)
-        self._session.open_failed.connect(self._on_open_failed)
         self._session.account.changed.connect(self._on_account)
 
     def _search_or_stop(self) -> None:
@@ -133,13 +139,6 @@ class HubPanel(QWidget):
         self.found.setText(f"{plural(len(models), 'model')}{more}")
         if models:
             self.table.selectRow(0)
-
-    def _on_failed(self, error: QtQuantError) -> None:
-        self.notice.show_error(error)
-
-    def _on_open_failed(self, error: QtQuantError) -> None:
-        if error.code.startswith("hub-"):
-            self.notice.show_error(error)
 
     def _on_account(self) -> None:
         """Somebody else sees other things: what was refused may be granted."""

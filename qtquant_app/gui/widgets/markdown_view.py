@@ -38,7 +38,7 @@ class MarkdownView(QTextBrowser):
         """Shows Markdown; `pictures` by the names that stand in it."""
         self._pictures = pictures or {}
         self.is_cut = len(text) > LONGEST
-        lines = visible_lines(text[:LONGEST]).split("\n")
+        lines = visible_lines(text[:LONGEST].replace("\N{NO-BREAK SPACE}", " ")).split("\n")
         shown = "\n".join(shortened(line, _MOST_LINE) for line in lines)
         document = self.document()
         document.clear()

@@ -21,6 +21,8 @@ class UploadForm(QWidget):
     """A repository that is not there yet is made."""
 
     changed = Signal()
+    base_changed = Signal()
+    """The base's name on the Hub is another: the card says other things."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,12 +30,14 @@ class UploadForm(QWidget):
         self.owner = ChoiceBox()
         self.name = QLineEdit()
         self.branch = QLineEdit()
+        self.base = QLineEdit()
         self.private = QCheckBox("Private")
         self.pull_request = QCheckBox("As a pull request")
         self.overwrite = QCheckBox("Replace weight files that are there")
         self._lay_out()
-        for edit in (self.name, self.branch):
+        for edit in (self.name, self.branch, self.base):
             edit.textChanged.connect(self.changed)
+        self.base.editingFinished.connect(self.base_changed)
         for box in (self.private, self.pull_request, self.overwrite):
             box.toggled.connect(self.changed)
         self.owner.currentIndexChanged.connect(self.changed)
@@ -65,6 +69,9 @@ class UploadForm(QWidget):
             )
         if branch and (not _BRANCH.fullmatch(branch) or ".." in branch or branch.endswith(("/", "."))):
             return "that is no name of a branch"
+        base = self.base.text().strip()
+        if base and (base.count("/") != 1 or not all(_NAME.fullmatch(part) for part in base.split("/"))):
+            return "what it was made from is named org/name on the Hub"
         return ""
 
     def show_names(self, names: tuple[str, ...]) -> None:
@@ -102,6 +109,7 @@ class UploadForm(QWidget):
             (self.owner, "uploadOwner", "Under whose name"),
             (self.name, "uploadName", "Name of the repository"),
             (self.branch, "uploadBranch", "Branch"),
+            (self.base, "uploadBase", "The base's name on the Hub"),
             (self.private, "uploadPrivate", "Private"),
             (self.pull_request, "uploadPullRequest", "As a pull request"),
             (self.overwrite, "uploadOverwrite", "Replace weight files that are there"),
@@ -110,18 +118,20 @@ class UploadForm(QWidget):
             widget.setAccessibleName(spoken)
         self.name.setPlaceholderText("name, or org/name")
         self.branch.setPlaceholderText("main")
+        self.base.setPlaceholderText("as the result knows it, or org/name")
         self.private.setToolTip("Of a repository that is made; one that is there and public is refused")
         self.owner.setEnabled(False)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(2 * GRID)
         grid.setVerticalSpacing(GRID)
-        for row, words in enumerate(("Owner", "Repository", "Branch")):
+        for row, words in enumerate(("Owner", "Repository", "Branch", "Made from")):
             grid.addWidget(Text(words, muted=True), row, 0)
         grid.addWidget(self.owner, 0, 1)
         grid.addWidget(self.name, 1, 1)
         grid.addWidget(self.branch, 2, 1)
-        grid.addWidget(self.private, 3, 1)
-        grid.addWidget(self.pull_request, 4, 1)
-        grid.addWidget(self.overwrite, 5, 1)
+        grid.addWidget(self.base, 3, 1)
+        grid.addWidget(self.private, 4, 1)
+        grid.addWidget(self.pull_request, 5, 1)
+        grid.addWidget(self.overwrite, 6, 1)
         grid.setColumnStretch(1, 1)

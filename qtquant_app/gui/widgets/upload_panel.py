@@ -47,6 +47,8 @@ class UploadPanel(QWidget):
         self._session = session
         self._saved: Saved | None = None
         self._base = ""
+        self._named = ""
+        """What the base was called when the card was made."""
         self._stale = True
         """Whether the card is to be made anew when it is next seen."""
         self._preparer, self._keeper, self._lister = Latest(self), Latest(self), Latest(self)
@@ -97,6 +99,7 @@ class UploadPanel(QWidget):
         options = PublishOptions(
             verify="full" if again else "quick",
             base=self._base or None,
+            base_model=self.form.base.text().strip(),
             card=self.editor.text,
             overwrite=self.form.overwrite.isChecked(),
         )
@@ -148,6 +151,7 @@ class UploadPanel(QWidget):
         self.unfinished_table.activated.connect(lambda _: self._go_on())
         self.unfinished_table.selectionModel().selectionChanged.connect(lambda *_: self._refresh())
         self.editor.keep_wanted.connect(self._keep)
+        self.form.base_changed.connect(self._prepare_again)
         account.changed.connect(self._refresh)
         self.form.changed.connect(self._refresh)
         verifier.busy_changed.connect(lambda _: self._refresh())
@@ -202,9 +206,17 @@ class UploadPanel(QWidget):
     def _prepare(self) -> None:
         if self._saved is not None and self._stale and not self.uploader.active:
             self._stale = False
-            repo = self.form.destination.repo
-            work = self._session.verbs.prepare_card(self._saved.folder, self._base or None, repo if "/" in repo else "")
+            repo = self.form.destination.repo if not self.form.fault else ""
+            base_model = self.form.base.text().strip() if not self.form.fault else ""
+            work = self._session.verbs.prepare_card(self._saved.folder, self._base or None, repo, base_model)
             self._preparer.submit(work)
+
+    def _prepare_again(self) -> None:
+        """The base has another name."""
+        named = self.form.base.text().strip()
+        if named != self._named:
+            self._named, self._stale = named, True
+            self._prepare()
 
     def _list(self) -> None:
         self._lister.submit(self._session.verbs.unfinished_uploads())

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from qtquant_app.core.errors import QtQuantError, SourceError, VerifyError
-from qtquant_app.core.events import Event, Fetched, TensorDone, Waiting
+from qtquant_app.core.events import Event, Fetched, TensorDone, Verified, Waiting
 from qtquant_app.core.plan import RunOptions
 from qtquant_app.engine.fetching import pieces
 from qtquant_app.engine.hub import ranges
@@ -110,13 +110,12 @@ def test_a_run_is_cancelled_at_once_while_the_hub_says_nothing(hub: HubServer, m
     plan = planned(ID)
     hub.faults = [Fault("/stored/", stall=1.5, times=-1)]
     events = run(plan, RunOptions(str(tmp_path / "out")))
-    steps = []
-    for _ in range(40):
+    while not isinstance(next(events), Fetched):  # it waits
+        pass
+    for _ in range(3):
         began = time.monotonic()
-        event = next(events)
-        steps.append(time.monotonic() - began)
-        if sum(isinstance(event, Fetched) for _ in [0]) and len(steps) > 30:
-            break
+        next(events)
+        assert time.monotonic() - began < 1.0
     began = time.monotonic()
     events.close()
     assert time.monotonic() - began < 1.0
@@ -152,7 +151,7 @@ def test_what_is_written_wrong_is_found_while_its_source_is_here_and_done_again(
 
     def write(self: OutputFolder, file: str, offset: int, data: bytes) -> None:
         real(self, file, offset, data)
-        if memoryview(data).nbytes > 1000 and not spoilt and offset > 200_000:
+        if file == model.shards[2] and memoryview(data).nbytes > 10_000 and not spoilt:
             spoilt.append(file)
             real(self, file, offset, bytes(1000))
 
@@ -160,7 +159,7 @@ def test_what_is_written_wrong_is_found_while_its_source_is_here_and_done_again(
         patch.setattr(OutputFolder, "write", write)
         error, events = until_error(tmp_path / "out")
     assert isinstance(error, VerifyError) and spoilt
-    before = sum(hub.sent.values())
+    assert sum(isinstance(event, Verified) for event in events) < 8  # before the other shards were here
     quantized(ID, tmp_path / "out", resume=True)
     assert contents(tmp_path / "out") == contents(tmp_path / "local")
-    assert sum(hub.sent.values()) - before < 8 * model.size
+    assert [hub.sent[f"{ID}/{file}"] for file in model.shards[:3]] == [model.size] * 3

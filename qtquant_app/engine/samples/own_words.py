@@ -1,0 +1,81 @@
+"""Samples that a model writes itself: what it may be asked of beyond the text at hand.
+
+Learned from one kind of text alone, a quantized model is near the original on that kind and further off on others; its own words
+hold all that it was made from (Liu et al., "LLM-QAT: Data-free quantization aware training for large language models", 2023).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from qtquant_app.core.checkpoint import Checkpoint
+from qtquant_app.core.errors import EvaluateError
+from qtquant_app.core.events import Calibrated, Event
+from qtquant_app.engine.language_model import open_language_model
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+AT_ONCE = 32
+"""Samples that are written side by side."""
+
+
+def own_words(
+    checkpoint: Checkpoint, count: int, length: int, seed: int, device: str
+) -> Generator[Event, None, Tensor]:
+    """`count` texts of `length` tokens that the model of `checkpoint` writes, drawn from what it expects: int64 [count, length].
+
+    The whole model is in memory meanwhile. The same for a seed on the same device. Raises EvaluateError where it is no causal
+    language model, DeviceError where memory is short.
+    """
+    import torch
+
+    model = open_language_model(checkpoint, device)
+    first = model.tokenizer.bos_token_id
+    if first is None:
+        first = model.tokenizer.eos_token_id
+    if first is None:
+        raise EvaluateError(
+            f"{checkpoint.label} does not say how a text begins, so it cannot write any",
+            hint="leave out --own-samples",
+            code="model",
+        )
+    net = model.net.to(torch.bfloat16) if device == "cpu" else model.net
+    chance, parts = torch.Generator(device=device).manual_seed(seed), []
+    barred = _special(model.tokenizer)
+    for start in range(0, count, AT_ONCE):
+        beginnings = torch.full((min(AT_ONCE, count - start), 1), first, device=device)
+        steps = _written(net, beginnings, length, barred, chance)
+        while True:
+            try:
+                done = next(steps)
+            except StopIteration as end:
+                parts.append(end.value)
+                break
+            yield Calibrated(start * length + done, count * length, "the model's own words")
+    return torch.cat(parts).cpu()
+
+
+def _special(tokenizer: Any) -> list[int]:
+    """Tokens that end a text or mean something outside of it."""
+    return sorted(int(token) for token in tokenizer.all_special_ids)
+
+
+def _written(
+    net: Any, tokens: Tensor, length: int, barred: list[int], chance: torch.Generator
+) -> Generator[int, None, Tensor]:
+    """`tokens` [n, 1] gone on with up to `length`; yields the tokens written so far after each."""
+    import torch
+
+    cache, last = None, tokens
+    for at in range(1, length):
+        with torch.no_grad():
+            said = net(last, past_key_values=cache, use_cache=True)
+        cache, scores = said.past_key_values, said.logits[:, -1].float()
+        scores[:, barred] = -torch.inf
+        last = torch.multinomial(torch.softmax(scores, -1), 1, generator=chance)
+        tokens = torch.cat([tokens, last], 1)
+        yield (at + 1) * len(tokens)
+    return tokens
