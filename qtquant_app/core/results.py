@@ -44,7 +44,7 @@ class ResultRow:
     def evaluation(self) -> Evaluated | None:
         """The newest that has a KL divergence; else the newest."""
         told = [one for one in self.evaluations if one.kl is not None]
-        return (told or list(self.evaluations) or [None])[-1]
+        return next(iter(reversed(told or self.evaluations)), None)
 
     @property
     def kl(self) -> float | None:

@@ -48,6 +48,8 @@ class _Known:
     """Of each file in the folder."""
     whole: set[str] = field(default_factory=set)
     wanted: frozenset[str] = frozenset()
+    leaving: set[str] = field(default_factory=set)
+    """Files that are to be dropped in a moment."""
     small: bool = False
     """Whether the small files are here."""
     done: int = 0
@@ -97,6 +99,11 @@ class Fetcher:
         with self._changed:
             return file in self._known.whole and not self._order.cache
 
+    def leave(self, files: Collection[str]) -> None:
+        """These will be dropped: even what is waited for waits for the room that they take."""
+        with self._changed:
+            self._known.leaving |= set(files) & set(self._known.bytes)
+
     def drop(self, file: str) -> None:
         """Removes a file from the folder. Raises WriteError."""
         if self._order.cache:
@@ -105,6 +112,7 @@ class Fetcher:
             filesystem.remove(self._folder / file)
         with self._changed:
             self._known.whole.discard(file)
+            self._known.leaving.discard(file)
             self._known.bytes.pop(file, None)
             self._changed.notify_all()
 
@@ -221,7 +229,8 @@ class Fetcher:
         with self._changed:
             known, limit = self._known, self._order.limit
             others = sum(known.bytes.values()) - known.bytes.get(file, 0)
-            return limit is None or file in known.wanted or others + stop <= limit
+            waited_for = file in known.wanted and not known.leaving
+            return limit is None or waited_for or others + stop <= limit
 
     def wait_for_room(self) -> None:
         """Returns when there may be more. Raises GivenUp."""

@@ -104,6 +104,7 @@ class FetchedSource(Source):
     def let_go(self, batch: Batch) -> Callable[[], None]:
         for file in batch.last:
             self.shards.let_go(file)
+        self.fetcher.leave(batch.last)
         return partial(self._drop, self._fetched(batch.last))
 
     def _drop(self, files: Sequence[str]) -> None:
