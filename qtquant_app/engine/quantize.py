@@ -175,7 +175,9 @@ def _quantize(
     for batch in source.batches:
         for event in source.here(batch):
             yield event
-            yield from _written(state, out, committer)  # what has no room in the journal keeps a shard from being dropped
+            yield from _written(
+                state, out, committer
+            )  # what has no room in the journal keeps a shard from being dropped
         yield from through(_tensors(state, work, [t for t in batch.tensors if t.name not in state.done], left), source)
         if source.comes_and_goes:
             yield from through(_compared(state, work, batch.tensors, options), source)

@@ -212,7 +212,7 @@ QPushButton[flat="true"]:focus { border-color: $accent; }
 QFrame[card="true"] { background: $surface; border: 1px solid $rule; border-radius: 4px; }
 QTableView[rows="true"]::item { padding: 0px 5px; }
 QTableView[rows="true"]::item:selected { background: $accent; color: $on; }
-QTableView[rows="true"], QTreeView, QPlainTextEdit, QListView#recentList { border: 1px solid $line; }
+QTableView[rows="true"], QTreeView, QPlainTextEdit, QTextBrowser, QListView#recentList { border: 1px solid $line; }
 QTableView[rows="true"]:focus, QTreeView:focus, QPlainTextEdit:focus, QTextBrowser:focus, QListView#recentList:focus {
     border-color: $accent; }
 QHeaderView { background: $head; }

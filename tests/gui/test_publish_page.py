@@ -14,11 +14,11 @@ from pytestqt.qtbot import QtBot
 from qtquant_app.core.errors import VerifyError
 from qtquant_app.core.plan import Plan, RunOptions
 from qtquant_app.core.report import Mismatch
+from qtquant_app.core.snippets import snippets
 from qtquant_app.formats.base import registry
 from qtquant_app.gui.pages.publish import PublishPage
 from qtquant_app.gui.session import Session
 from qtquant_app.gui.settings import Settings
-from qtquant_app.core.snippets import snippets
 from tests.gui.scripted import Script, script
 
 

@@ -11,7 +11,7 @@ from qtquant_app.core.remote import Remote
 from qtquant_app.engine.fetching import pieces
 
 RAM = pieces.CONNECTIONS * pieces.PIECE * 3 // 2
-"""Bytes of memory: a piece for each connection, and what the client holds of it on its way; measured."""
+"""Bytes of memory: a piece for each connection, and half as much for growing buffers and the copy that is handed on."""
 
 
 def limit_of(sizes: Iterable[int]) -> int:

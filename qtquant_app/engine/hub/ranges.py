@@ -118,7 +118,9 @@ class Ranges:
         try:
             hf_raise_for_status(response)
         except Exception as error:
-            waiting = 0.0 if remembered and status in (400, 401, 403, 404) else pause(status, response.headers, failures)
+            waiting = (
+                0.0 if remembered and status in (400, 401, 403, 404) else pause(status, response.headers, failures)
+            )
             if waiting is not None:
                 raise _Again(waiting, error) from None
             raise

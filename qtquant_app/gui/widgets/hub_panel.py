@@ -41,6 +41,8 @@ class HubPanel(QWidget):
         self._session = session
         self._searcher = Latest(self)
         self._seen = False
+        self._of_page = False
+        """Whether what is said was met when a model's page was read: it goes away with the model."""
         self.line = QLineEdit()
         self.filters = HubFilters()
         self.search_button = Button("Search", name="hubSearchButton")
@@ -62,6 +64,7 @@ class HubPanel(QWidget):
 
     def show_error(self, error: QtQuantError) -> None:
         """Says what the Hub refused."""
+        self._of_page = False
         self.notice.show_error(error)
 
     def _ask(self) -> None:
@@ -116,7 +119,7 @@ class HubPanel(QWidget):
         self.table.selectionModel().selectionChanged.connect(lambda *_: self._settle.start())
         self._settle.timeout.connect(self._look)
         self.table.activated.connect(lambda _: self.view.open())
-        self.view.failed.connect(self.show_error)
+        self.view.failed.connect(self._on_unread)
         self.view.open_wanted.connect(self.open_wanted)
         self._session.account.changed.connect(self._on_account)
 
@@ -129,7 +132,8 @@ class HubPanel(QWidget):
     def _look(self) -> None:
         chosen = self.table.selectionModel().selectedRows()
         if chosen:
-            self.notice.show_error(None)
+            if self._of_page:
+                self.notice.show_error(None)
             self.view.show_model(self.models.row(chosen[0].row()))
 
     def _on_found(self, models: list[HubModel]) -> None:
@@ -139,6 +143,10 @@ class HubPanel(QWidget):
         self.found.setText(f"{plural(len(models), 'model')}{more}")
         if models:
             self.table.selectRow(0)
+
+    def _on_unread(self, error: QtQuantError) -> None:
+        self.show_error(error)
+        self._of_page = True
 
     def _on_account(self) -> None:
         """Somebody else sees other things: what was refused may be granted."""

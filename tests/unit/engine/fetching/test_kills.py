@@ -1,4 +1,4 @@
-"""A run that downloads while it quantizes, killed again and again: what comes out, what went over the line, what it took of the disk."""
+"""A run that downloads while it quantizes, killed again and again: its result, what was sent, and what it took of the disk."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def taken(folder: Path) -> int:
     for path, _, names in os.walk(folder):
         for name in names:
             with suppress(OSError):
-                total += os.lstat(os.path.join(path, name)).st_size
+                total += Path(path, name).lstat().st_size
     return total
 
 
@@ -91,7 +91,6 @@ def test_a_run_that_is_killed_three_times_ends_as_the_local_one(
     assert most_sent(hub) <= 2
     assert weights_sent(hub) < 1.2 * SHARDS * model.size  # what was on its way at a kill, and no shard anew
     output = taken(place / "out")
-    print(f"beyond the output {(peak.bytes - output) / model.size:.3f} shards, sent {weights_sent(hub) / model.size / SHARDS:.3f}")
     assert peak.bytes - output < 2 * model.size
 
 

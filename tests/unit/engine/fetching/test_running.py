@@ -96,7 +96,9 @@ def test_a_run_that_was_closed_goes_on_from_the_end_of_what_was_fetched(
     _, after = quantized(ID, tmp_path / "out", resume=True)
     assert contents(tmp_path / "out") == contents(tmp_path / "local")
     assert sum(sent(hub, model)) <= SHARDS * model.size + pieces.CONNECTIONS * pieces.PIECE
-    assert sum(isinstance(event, Verified) for event in after) < 2 * SHARDS  # those before were, and are not fetched for it
+    assert (
+        sum(isinstance(event, Verified) for event in after) < 2 * SHARDS
+    )  # those before were, and are not fetched for it
 
 
 def test_what_was_not_verified_when_its_shard_went_is_fetched_again_for_who_asks_for_it(
@@ -112,9 +114,7 @@ def test_what_was_not_verified_when_its_shard_went_is_fetched_again_for_who_asks
     assert sent(hub, model)[0] > model.size
 
 
-def test_the_plain_way_leaves_the_model_in_the_shared_cache(
-    hub: HubServer, model: Model, tmp_path: Path
-) -> None:
+def test_the_plain_way_leaves_the_model_in_the_shared_cache(hub: HubServer, model: Model, tmp_path: Path) -> None:
     quantized(model.folder, tmp_path / "local")
     events, written = run(planned(ID), RunOptions(str(tmp_path / "out"), source_shards="cache")), 0
     while written < 3:
