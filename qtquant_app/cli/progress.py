@@ -8,6 +8,7 @@ from time import monotonic
 from typing import TextIO, TypeVar
 
 from qtquant_app.core.escaping import visible, visible_lines
+from qtquant_app.core.event_words import fetched_text
 from qtquant_app.core.events import (
     Calibrated,
     ChunkDone,
@@ -19,7 +20,7 @@ from qtquant_app.core.events import (
     Waiting,
     Warned,
 )
-from qtquant_app.core.quantities import bytes_text, duration_text, rate_text
+from qtquant_app.core.quantities import duration_text, rate_text
 from qtquant_app.core.trail import TRAIL, log_event
 
 T = TypeVar("T")
@@ -57,7 +58,7 @@ class Bar:
             self._done += event.bytes
             self._draw(event.tensor, rate_text)
         elif isinstance(event, Fetched):
-            self._fetching = _fetched_text(event)
+            self._fetching = _piped(fetched_text(event))
             self._draw(event.file, rate_text)
         elif isinstance(event, Calibrated):
             if event.total != self._total:
@@ -95,12 +96,8 @@ class Bar:
         sys.stderr.flush()
 
 
-def _fetched_text(event: Fetched) -> str:
-    """How far the source has come in, until all of it has."""
-    if event.done >= event.total:
-        return ""
-    left = "" if event.seconds_left is None else f", {duration_text(event.seconds_left)} left"
-    return f"| fetched {event.done / event.total:.0%} of {bytes_text(event.total)}, {rate_text(event.rate)}{left} | "
+def _piped(text: str) -> str:
+    return f"| {text} | " if text else ""
 
 
 def drive(events: Generator[Event, None, T]) -> T:

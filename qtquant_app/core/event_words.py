@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from qtquant_app.core.events import (
     Calibrated,
     Event,
+    Fetched,
     FileTransferred,
     Planned,
     RunStarted,
@@ -15,7 +16,7 @@ from qtquant_app.core.events import (
     Waiting,
     Warned,
 )
-from qtquant_app.core.quantities import bytes_text, plural
+from qtquant_app.core.quantities import bytes_text, duration_text, plural, rate_text
 
 STAGES = {
     "quantize": "quantizing",
@@ -48,6 +49,14 @@ def describe(event: Event) -> str:
             return f"waiting: {event.text}"
         case _:
             return ""
+
+
+def fetched_text(event: Fetched) -> str:
+    """How far the source has come in, until all of it has: `fetched 25% of 100 MB, 5.00 MB/s, 15 s left`."""
+    if event.done >= event.total:
+        return ""
+    left = "" if event.seconds_left is None else f", {duration_text(event.seconds_left)} left"
+    return f"fetched {event.done / event.total:.0%} of {bytes_text(event.total)}, {rate_text(event.rate)}{left}"
 
 
 class Teller:

@@ -8,9 +8,9 @@ from pathlib import Path
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.events import Event
 from qtquant_app.core.plan import Plan
-from qtquant_app.engine.rounded_inputs import rounded_inputs
 from qtquant_app.engine.language_model import LanguageModel, open_language_model
 from qtquant_app.engine.logit_difference import Logits
+from qtquant_app.engine.rounded_inputs import rounded_inputs
 from qtquant_app.engine.tools import open_tools
 from qtquant_app.engine.written import restored_weights
 from qtquant_app.formats import find

@@ -6,10 +6,12 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from qtquant_app.core.event_words import fetched_text
 from qtquant_app.core.events import (
     Calibrated,
     ChunkDone,
     Event,
+    Fetched,
     RunStarted,
     StageChanged,
     TensorDone,
@@ -33,6 +35,8 @@ class Progress:
     elapsed: float = 0.0
     text: str = ""
     """What is worked on, where that is told; what is done is then counted in steps, not in bytes."""
+    fetched: str = ""
+    """How far a source that comes from elsewhere is here, in words, until all of it is."""
     rate: float | None = None
     seconds_left: float | None = None
 
@@ -46,7 +50,7 @@ class ProgressMeter:
     """Adds up the events of one run. Times are seconds of a monotonic clock; paused time does not count."""
 
     def __init__(self, now: float) -> None:
-        self._stage = self._text = ""
+        self._stage = self._text = self._fetched = ""
         self._done = self._total = 0
         self._tensors = self._tensors_total = self._verified = 0
         self._started = now
@@ -76,6 +80,7 @@ class ProgressMeter:
             verified=self._verified,
             elapsed=elapsed,
             text=self._text,
+            fetched=self._fetched,
             rate=rate,
             seconds_left=left / rate if rate and self._total else None,
         )
@@ -100,6 +105,8 @@ class ProgressMeter:
         match event:
             case Calibrated():
                 self._done, self._total = event.done, event.total
+            case Fetched():
+                self._fetched = fetched_text(event)
             case ChunkDone():
                 self._done += event.bytes
             case TensorDone() | TensorKept():

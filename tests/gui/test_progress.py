@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from qtquant_app.core.events import Calibrated, ChunkDone, RunStarted, StageChanged, TensorKept
+from qtquant_app.core.events import Calibrated, ChunkDone, Fetched, RunStarted, StageChanged, TensorKept
+from qtquant_app.gui.pages.run import progress_words
 from qtquant_app.gui.progress import WINDOW_SECONDS, ProgressMeter
 
 
@@ -63,3 +64,11 @@ def test_calibration_counts_in_steps_and_names_its_block_and_bytes_begin_anew() 
 def test_more_bytes_than_were_announced_are_still_no_more_than_all() -> None:
     assert started(10).add([ChunkDone("a", 50)], 101.0).fraction == 1.0
     assert ProgressMeter(0.0).at(1.0).fraction == 0.0
+
+
+def test_what_is_fetched_is_told_beside_the_bytes_until_all_is_here() -> None:
+    meter = ProgressMeter(0.0)
+    progress = meter.add([Fetched("a.safetensors", 25_000_000, 100_000_000, 5e6, 15.0)], 1.0)
+    assert progress.fetched == "fetched 25% of 100 MB, 5.00 MB/s, 15 s left"
+    assert progress.fetched in progress_words(progress)
+    assert not meter.add([Fetched("a.safetensors", 100_000_000, 100_000_000, 5e6, 0.0)], 2.0).fetched

@@ -68,7 +68,11 @@ def _made(read: Fields, record: Mapping[str, Any], plan: Plan, base: Base, repo:
         runtimes=_runtimes(plan.format, main[0].label) if main else (),
         recipe=plan.recipe,
         command=quantize_words(
-            base.hub_id or base.name, f"{base.name.rpartition('/')[2]}-quantized", plan.recipe, repo or RECORD, calibration=plan.calibration
+            base.hub_id or base.name,
+            f"{base.name.rpartition('/')[2]}-quantized",
+            plan.recipe,
+            repo or RECORD,
+            calibration=plan.calibration,
         ),
         versions=_versions(record),
         seed=plan.seed,

@@ -65,4 +65,3 @@ class Shelf:
             mapping = mmap.mmap(file.fileno(), 0)
         self._mapped.append(ref(mapping))
         return torch.frombuffer(mapping, dtype=output.dtype).view(output.shape)
-

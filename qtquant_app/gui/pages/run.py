@@ -388,4 +388,6 @@ def progress_words(progress: Progress, instead: str = "") -> str:
         parts.append(f"{duration_text(progress.seconds_left)} left")
     if progress.stage and not by_steps:
         parts.append(STAGES.get(progress.stage, progress.stage))
+    if progress.fetched:
+        parts.append(progress.fetched)
     return "  \u00b7  ".join(parts)

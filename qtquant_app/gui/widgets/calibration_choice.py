@@ -121,7 +121,7 @@ class CalibrationChoice(QWidget):
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Fro&m", self.source_combo)
+        form.addRow("From", self.source_combo)
         form.addRow("", self.place)
         self._form = form
         counts = QHBoxLayout()
@@ -129,7 +129,7 @@ class CalibrationChoice(QWidget):
         counts.addWidget(self.samples_spin, 1)
         counts.addWidget(Text("of"))
         counts.addWidget(self.length_spin, 2)
-        form.addRow("Samp&les", counts)
+        form.addRow("Samples", counts)
         form.labelForField(counts).setBuddy(self.samples_spin)  # type: ignore[attr-defined]
         form.addRow(self.chat_check)
 

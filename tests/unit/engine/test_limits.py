@@ -21,7 +21,7 @@ from qtquant_app.core.errors import PlanError
 from qtquant_app.core.plan import RunOptions
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scheme import Scheme
-from qtquant_app.engine import cost, quantize, tensor_work
+from qtquant_app.engine import cost, forecast, tensor_work
 from qtquant_app.engine.cost import Cut, fitting
 from qtquant_app.engine.layout import Decision, lay_out
 from qtquant_app.engine.memory import resident_bytes
@@ -119,7 +119,7 @@ def test_the_bytes_are_the_same_however_the_work_is_cut(
     result(run(plan, RunOptions(str(folder / "usual"))))
     with monkeypatch.context() as patched:
         patched.setattr(tensor_work, "HELD_BYTES", held)
-        patched.setattr(quantize, "fitting", lambda *given, **named: (cut, fitting(*given, **named)[1]))
+        patched.setattr(forecast, "fitting", lambda *given, **named: (cut, fitting(*given, **named)[1]))
         result(run(plan, RunOptions(str(folder / "cut"))))
     assert weight_bytes(folder / "cut") == weight_bytes(folder / "usual")
 
