@@ -127,7 +127,7 @@ def test_the_plain_way_leaves_the_model_in_the_shared_cache(hub: HubServer, mode
     assert all(remote.has(file) for file in model.shards)
     assert open_checkpoint(remote.name).remote is None
     assert sum(sent(hub, model)) < (SHARDS + 3) * model.size
-    assert [event.done for event in told if isinstance(event, Fetched)][-1:] != [0]
+    assert all(event.done <= event.total for event in told if isinstance(event, Fetched))
     hub.sent.clear()
     quantized(ID, tmp_path / "again")
     assert contents(tmp_path / "again") == contents(tmp_path / "local") and sum(sent(hub, model)) == 0
@@ -157,8 +157,9 @@ def test_calibration_has_all_of_the_model_here_and_then_lets_go_of_it_shard_by_s
     there, done = [], 0
     for event in run(plans[1], RunOptions(str(tmp_path / "out"))):
         names = sorted(path.name for path in (tmp_path / "out.partial" / "source").glob("*"))
-        there += [names] if isinstance(event, (Calibrated, TensorDone)) else []
+        there += [names] if there or isinstance(event, Calibrated) else []
         done += isinstance(event, TensorDone)
-    assert done and len(there[0]) == 3 and len(there[-1]) == 1
+    counts = [len(names) for names in there]
+    assert done and counts[0] == 3 and counts == sorted(counts, reverse=True) and counts[-1] <= 1
     assert contents(tmp_path / "out") == contents(tmp_path / "local")
     assert all(hub.sent[f"org/small/{path.name}"] == path.stat().st_size for path in folder.glob("*.safetensors"))
