@@ -9,10 +9,13 @@ import pytest
 from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
+from qtquant_app.core.recipe import Recipe
+from qtquant_app.core.scheme import Scheme
 from qtquant_app.gui import fetcher
 from qtquant_app.gui.main_window import MainWindow
 from qtquant_app.gui.steps import Step
 from qtquant_app.gui.verbs import Verbs
+from tests.checkpoints import small_llama
 from tests.gui.conftest import MakeWindow
 from tests.gui.hub_window import BASE, window_hub
 from tests.hub.exchange import Fault
@@ -93,3 +96,33 @@ def test_a_refusal_stands_where_the_picture_would(qtbot: QtBot, window: MainWind
     picture = window.inspect_page.picture
     qtbot.waitUntil(lambda: "403" in picture.empty.sentence.text(), timeout=20_000)
     assert not picture.fetch_button.isVisible()
+
+
+def test_a_run_of_it_says_what_it_fetches_and_does_so_as_is_chosen(
+    qtbot: QtBot, hub: HubServer, make_window: MakeWindow, tmp_path: Path
+) -> None:
+    folder = small_llama(tmp_path / "small", shards=2)
+    hub.add("org/small", {path.name: path.read_bytes() for path in folder.iterdir()})
+    made = make_window(Verbs())
+    session, page = made.session, made.run_page
+    session.open("org/small")
+    qtbot.waitUntil(lambda: session.checkpoint is not None, timeout=40_000)
+    session.set_recipe(Recipe(default=Scheme(4, group_size=32)))
+    qtbot.waitUntil(lambda: session.plan is not None, timeout=40_000)
+    made.go(Step.RUN)
+    assert page.shards_choice.isVisible() and page.shards_choice.value == "drop"
+    assert session.plan is not None and session.plan.download_bytes > 0
+    page.output_field.set_path(str(tmp_path / "out"))
+    qtbot.waitUntil(page.start_button.isEnabled, timeout=20_000)
+    page.start()
+    qtbot.waitUntil(lambda: (tmp_path / "out" / "qtquant.json").exists(), timeout=60_000)
+    qtbot.waitUntil(lambda: not session.runner.state.active, timeout=20_000)
+    assert not (tmp_path / "out.partial").exists()
+
+
+def test_the_choice_is_not_there_for_a_model_that_is_here(qtbot: QtBot, make_window: MakeWindow) -> None:
+    made = make_window(Verbs())
+    made.session.open("sample")
+    qtbot.waitUntil(lambda: made.session.plan is not None, timeout=40_000)
+    made.go(Step.RUN)
+    assert not made.run_page.shards_choice.isVisible()

@@ -35,6 +35,7 @@ from qtquant_app.gui.widgets.outcome_card import OutcomeCard
 from qtquant_app.gui.widgets.output_field import OutputField
 from qtquant_app.gui.widgets.page import Page
 from qtquant_app.gui.widgets.run_log import RunLog
+from qtquant_app.gui.widgets.shards_choice import ShardsChoice
 from qtquant_app.gui.widgets.table import Table
 from qtquant_app.gui.widgets.text import Text
 
@@ -60,6 +61,7 @@ class RunPage(Page):
         self._chosen_by_hand = False
         self.output_field = OutputField()
         self.verify_combo = ChoiceBox()
+        self.shards_choice = ShardsChoice()
         self.device_combo = ChoiceBox()
         self.memory_limits = MemoryLimits()
         self.start_button = Button("&Start", "play", name="startButton", tip="Starts the run (Ctrl+R)", primary=True)
@@ -109,7 +111,8 @@ class RunPage(Page):
 
     def _options(self) -> RunOptions:
         field, verify = self.output_field, cast(Verify, self.verify_combo.currentData())
-        return RunOptions(field.path, verify=verify, resume=field.resume, overwrite=field.overwrite)
+        shards = self.shards_choice.value
+        return RunOptions(field.path, verify, field.resume, field.overwrite, source_shards=shards)
 
     def toggle_pause(self) -> None:
         """Pauses the run, or goes on with it."""
@@ -154,6 +157,7 @@ class RunPage(Page):
         choices.addWidget(self.memory_limits, 2)
         form.addRow("&Verification", choices)
         form.labelForField(choices).setBuddy(self.verify_combo)  # type: ignore[attr-defined]
+        self.shards_choice.add_to(form)
         card.add(form)
         card.add(self._buttons())
         self.content.addWidget(card)
@@ -220,6 +224,7 @@ class RunPage(Page):
         session.device_changed.connect(self.memory_limits.set_device)
         session.catalog_changed.connect(self._on_catalog)
         session.checkpoint_changed.connect(self._on_checkpoint)
+        session.checkpoint_changed.connect(self.shards_choice.set_checkpoint)
         session.recipe_changed.connect(self._suggest)
         session.plan_changed.connect(self._on_plan)
         runner.started.connect(self._on_started)

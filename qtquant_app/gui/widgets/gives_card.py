@@ -21,6 +21,7 @@ NAMES = (
     "Coverage",
     "Memory",
     "Disk",
+    "To fetch",
     "Time, about",
     "Copied files",
 )
@@ -85,6 +86,7 @@ def _values(plan: Plan) -> dict[str, str]:
         "Coverage": coverage_text(linear_coverage(plan.tensors)),
         "Memory": memory,
         "Disk": bytes_text(plan.disk_bytes),
+        "To fetch": bytes_text(plan.download_bytes) if plan.download_bytes else "nothing",
         "Time, about": duration_text(plan.seconds_estimate),
         "Copied files": f"{len(plan.copied):,}, {bytes_text(plan.copied_bytes)}" if plan.copied else "none",
     }
