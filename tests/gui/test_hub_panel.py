@@ -176,7 +176,7 @@ def test_what_is_downloaded_opens_without_a_network(
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     panel = window.source_page.downloaded_panel
     window.source_page.tabs.setCurrentWidget(panel)
-    qtbot.waitUntil(lambda: panel.models.rowCount() == 1, timeout=10_000)
+    qtbot.waitUntil(lambda: panel.models.rowCount() == 1, timeout=40_000)
     assert panel.models.index(0, 0).data() == BASE and not panel.open_button.isEnabled()
     panel.table.selectRow(0)
     qtbot.mouseClick(panel.open_button, Qt.MouseButton.LeftButton)

@@ -50,7 +50,7 @@ def test_a_plan_says_what_will_be_fetched_and_what_room_it_takes(hub: HubServer,
     assert 1.8 * model.size < away.source_disk_bytes < 2 * model.size
     again = Plan.from_json(away.to_json())
     assert (again.download_bytes, again.source_disk_bytes) == (away.download_bytes, away.source_disk_bytes)
-    assert away.peak_ram_bytes > local.peak_ram_bytes and away.digest == local.digest
+    assert away.peak_ram_bytes >= local.peak_ram_bytes and away.digest == local.digest
 
 
 def test_no_more_than_the_shard_in_work_and_the_next_are_here_at_once(
