@@ -107,8 +107,11 @@ def _layer(weight: Tensor) -> nn.Linear:
 def settings_for(matrices: Mapping[str, Matrix], calls: int) -> Settings:
     """How long is learned: the fewer bits, the longer it pays. Many samples are gone over less often, but once at least."""
     settings = Settings.for_bits(min(matrix.scheme.bits for matrix in matrices.values()))
-    return replace(settings, epochs=max(1.0, settings.epochs * _USUAL_CALLS / calls))
+    return replace(settings, epochs=min(_MOST_EPOCHS, max(1.0, settings.epochs * _USUAL_CALLS / calls)))
 
 
 _USUAL_CALLS = 32
 """Of 64 samples of 512 tokens, two to a call."""
+
+_MOST_EPOCHS = 24.0
+"""However few the samples are: what is learned from them over and over fits them alone."""

@@ -10,11 +10,11 @@ from qtquant_app.engine.hub.listing import hub_folder
 
 def cached_models() -> list[CachedModel]:
     """The models in the Hub's cache, each revision, the last used first; none where there is no cache."""
-    from huggingface_hub import scan_cache_dir
+    from huggingface_hub import constants, scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
     try:
-        found = scan_cache_dir()
+        found = scan_cache_dir(constants.HF_HUB_CACHE)  # whose default is that of the moment it was imported
     except (CacheNotFound, OSError, ValueError):
         return []
     rows = [
