@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from qtquant_app.core.calibration import RANDOM, Calibration
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.continuation import Continuation
-from qtquant_app.core.errors import DeviceError, EvaluateError, QtQuantError
+from qtquant_app.core.errors import EvaluateError
 from qtquant_app.core.evaluation import Evaluation
 from qtquant_app.core.events import Event, RunStarted, StageChanged, TextRead
 from qtquant_app.core.plan import Plan
@@ -27,6 +27,7 @@ from qtquant_app.engine.packed.whole import somebody_elses
 from qtquant_app.engine.source import open_checkpoint
 from qtquant_app.engine.text import BUILT_IN
 from qtquant_app.engine.verify import base_of, result_plan
+from qtquant_app.engine.walk.sentences import in_sentences
 
 if TYPE_CHECKING:
     from qtquant_app.engine.evaluation.tally import Tally
@@ -187,25 +188,10 @@ def _evaluation(tally: Tally, samples: Samples, text: str, activations: str) -> 
     )
 
 
-@contextmanager
-def _sentences(checkpoint: Checkpoint, device: str) -> Iterator[None]:
-    """What transformers and torch raise while the models run, as errors of ours."""
-    import torch
-
-    try:
-        yield
-    except QtQuantError:
-        raise
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise DeviceError(
-            f"{device} has too little memory to run {checkpoint.label} beside what was made of it",
-            hint="give --streamed, fewer tokens a window with --seqlen, or --device cpu",
-            code="memory",
-        ) from error
-    except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError) as error:
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise EvaluateError(
-            f"transformers cannot run {checkpoint.label}: {said}",
-            hint="evaluate it in a runtime that reads its format",
-            code="model",
-        ) from error
+def _sentences(checkpoint: Checkpoint, device: str) -> AbstractContextManager[None]:
+    return in_sentences(
+        checkpoint.label,
+        "evaluate it in a runtime that reads its format",
+        f"{device} has too little memory to run {checkpoint.label} beside what was made of it",
+        "give --streamed, fewer tokens a window with --seqlen, or --device cpu",
+    )

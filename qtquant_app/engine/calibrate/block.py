@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from qtquant_app.core.errors import SourceError
 from qtquant_app.core.folding import Folding
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.calibrate.arithmetic import computing
@@ -56,6 +57,7 @@ class BlockWork:
 
     def solved(self, schemes: Mapping[str, Scheme], tools: Tools, seed: int) -> Generator[Step, None, BlockSolution]:
         """What is found for the matrices that `schemes` names. `tools` read them folded from then on."""
+        self._refuse_non_finite(schemes, tools)
         folds = self._folds(schemes)
         consumers = (name for fold in folds for name in fold.consumers)
         inputs = yield from self._inputs({*schemes, *consumers}, schemes)
@@ -80,6 +82,20 @@ class BlockWork:
         return BlockSolution(
             self.block, self._chunks(codes, schemes, tools), foldings, tuple(schemes), tuple(self.notes)
         )
+
+    def _refuse_non_finite(self, names: Iterable[str], tools: Tools) -> None:
+        """Raises SourceError naming a matrix of which a weight is NaN or infinite: nothing can be learned from what it gives."""
+        read = float_weights(tools.reader)
+        for name in names:
+            weight = read(name)
+            if not bool(weight.isfinite().all()):
+                row, column = (~weight.isfinite()).nonzero()[0].tolist()
+                raise SourceError(
+                    f"{name} holds {float(weight[row, column])} at row {row}, column {column}, and the model cannot be "
+                    "calibrated with it",
+                    hint="the checkpoint is damaged there: fetch it again, or use --method mse --on-nonfinite repair",
+                    code="non-finite",
+                )
 
     def _folds(self, schemes: Mapping[str, Scheme]) -> list[Fold]:
         folding = [name for name, scheme in schemes.items() if methods.steps(scheme.method)[0]]

@@ -6,15 +6,15 @@ when it is done; what is held besides are the batches on their way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtquant_app.core.calibration import CalibrationReport
 from qtquant_app.core.checkpoint import Checkpoint
-from qtquant_app.core.errors import DeviceError, EvaluateError, QtQuantError
+from qtquant_app.core.errors import EvaluateError
 from qtquant_app.core.events import Calibrated, Event, StageChanged, Warned
 from qtquant_app.core.plan import Plan
 from qtquant_app.core.scheme import Scheme
@@ -35,6 +35,7 @@ from qtquant_app.engine.tools import Tools
 from qtquant_app.engine.walk.net import open_net
 from qtquant_app.engine.walk.passage import Call
 from qtquant_app.engine.walk.reading import float_weights
+from qtquant_app.engine.walk.sentences import in_sentences
 from qtquant_app.engine.walk.shelf import Shelf
 from qtquant_app.engine.walk.walk import Chain, Visit, Walk
 from qtquant_app.quant import methods
@@ -217,25 +218,10 @@ def _told(
         yield say(1 + (_SHARES - 2) * step)
 
 
-@contextmanager
-def _sentences(checkpoint: Checkpoint, device: str) -> Iterator[None]:
-    """What transformers and torch raise while the model runs, as errors of ours."""
-    import torch
-
-    try:
-        yield
-    except QtQuantError:
-        raise
-    except torch.OutOfMemoryError as error:
-        raise DeviceError(
-            f"{device} has too little memory to calibrate {checkpoint.label}",
-            hint="use fewer tokens with --seqlen, or --device cpu",
-            code="memory",
-        ) from error
-    except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError) as error:
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise EvaluateError(
-            f"transformers cannot run {checkpoint.label} block by block: {said}",
-            hint="use a method that needs no samples, such as --method mse",
-            code="model",
-        ) from error
+def _sentences(checkpoint: Checkpoint, device: str) -> AbstractContextManager[None]:
+    return in_sentences(
+        f"{checkpoint.label} block by block",
+        "use a method that needs no samples, such as --method mse",
+        f"{device} has too little memory to calibrate {checkpoint.label}",
+        "use fewer tokens with --seqlen, or --device cpu",
+    )

@@ -188,3 +188,13 @@ def test_weights_alone_cannot_be_calibrated_and_the_plan_says_so(tmp_path: Path)
     with pytest.raises(PlanError, match="runs the model") as told:
         planned(open_checkpoint(source), "gptq")
     assert "mse" in told.value.hint
+
+
+def test_a_weight_that_is_not_finite_is_refused_by_name_before_it_spoils_the_rest(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = tiny_models.llama()
+    with torch.no_grad():
+        model.get_parameter("model.layers.1.mlp.up_proj.weight")[3, 5] = float("nan")
+    plan = planned(saved(model, tmp_path / "source"), "gptq")
+    with pytest.raises(SourceError, match=r"layers\.1\.mlp\.up_proj\.weight holds nan at row 3, column 5"):
+        result(running(plan, tmp_path / "out"))
