@@ -34,7 +34,8 @@ def add_calibration_options(verb: ArgumentParser, *, source: bool = True) -> Non
         "--own-samples",
         type=int,
         metavar="N",
-        help="samples that the model writes itself, beside the others; none if not given",
+        help="samples that the model writes itself, beside the others; if not given, learned rounding of a language model that "
+        "fits into memory has one and a half times as many as others, and other methods have none",
     )
     group.add_argument(
         "--chat", action="store_true", help="write text as the model's chat template does; conversations always are"
@@ -62,7 +63,7 @@ def _asked(options: Namespace) -> Calibration:
         _STANDARD.length if options.seqlen is None else options.seqlen,
         options.chat,
         options.seed,
-        own=options.own_samples or 0,
+        own=options.own_samples,
     )
 
 

@@ -39,16 +39,17 @@ class Calibration:
     """Whether text goes through the tokenizer's chat template."""
     seed: int = 0
     sha256: str = ""
-    own: int = 0
-    """Samples that the model writes itself, beside the others: `length` tokens each."""
+    own: int | None = None
+    """Samples that the model writes itself, beside the others: `length` tokens each. None are as many as suit the methods."""
 
     def __post_init__(self) -> None:
         if not self.source:
             raise _bad("no source of calibration data is named", 'give a file, a folder or "default"')
         if not 1 <= self.samples <= MOST_SAMPLES:
             raise _bad(f"{self.samples:,} samples are none to calibrate with", f"give 1 to {MOST_SAMPLES:,}")
-        if not 0 <= self.own <= MOST_SAMPLES or self.own * self.length > MOST_TOKENS:
-            raise _bad(f"{self.own:,} samples are none that a model can write", f"give 0 to {MOST_SAMPLES:,}")
+        own = self.own or 0
+        if not 0 <= own <= MOST_SAMPLES or own * self.length > MOST_TOKENS:
+            raise _bad(f"{own:,} samples are none that a model can write", f"give 0 to {MOST_SAMPLES:,}")
         if self.length < 1 or self.samples * self.length > MOST_TOKENS:
             raise _bad(
                 f"{self.samples:,} samples of {self.length:,} tokens are none to calibrate with",

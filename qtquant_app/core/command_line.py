@@ -77,7 +77,7 @@ def calibration_options(calibration: Calibration) -> list[str]:
         words += ["--samples", str(calibration.samples)]
     if calibration.length != usual.length:
         words += ["--seqlen", str(calibration.length)]
-    words += ["--own-samples", str(calibration.own)] if calibration.own else []
+    words += [] if calibration.own is None else ["--own-samples", str(calibration.own)]
     words += ["--chat"] if calibration.chat else []
     return [*words, *(["--seed", str(calibration.seed)] if calibration.seed != usual.seed else [])]
 

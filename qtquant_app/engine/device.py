@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from qtquant_app.core.errors import DeviceError, UsageError
+from qtquant_app.engine.memory import ceiling_bytes
 from qtquant_app.quant.chunk import Backend
 
 
@@ -57,6 +58,16 @@ def backend_for(device: str) -> Backend:
     from qtquant_app.quant.torch_backend import TorchBackend
 
     return TorchBackend(device)
+
+
+def total_bytes(device: str) -> int:
+    """The memory that `device`, one other than the CPU, has in all; main memory where it does not say."""
+    import torch
+
+    kind = device.partition(":")[0]
+    if kind in ("cuda", "xpu"):
+        return int(getattr(torch, kind).get_device_properties(device).total_memory)
+    return ceiling_bytes()
 
 
 def default_threads() -> int:

@@ -53,11 +53,17 @@ class LanguageModel:
 
 
 def open_language_model(
-    checkpoint: Checkpoint, device: str = "cpu", weights: Mapping[str, Tensor] | None = None, *, copies: int = 1
+    checkpoint: Checkpoint,
+    device: str = "cpu",
+    weights: Mapping[str, Tensor] | None = None,
+    *,
+    copies: int = 1,
+    dtype: torch.dtype | None = None,
 ) -> LanguageModel:
     """The model of `checkpoint` on `device`; with `weights` instead of the files', by the checkpoint's names.
 
-    `copies` says how many such models there has to be room for. In float32 on the CPU, in the checkpoint's dtype elsewhere.
+    `copies` says how many such models there has to be room for. In `dtype`; if there is none, in float32 on the CPU, and in the
+    checkpoint's own elsewhere.
     Raises EvaluateError where transformers has no causal language model for it, where it has no tokenizer, or where something
     in it cannot be loaded; DeviceError where memory is short.
     """
@@ -66,7 +72,7 @@ def open_language_model(
     import transformers
 
     root = str(checkpoint.bring())
-    dtype: torch.dtype | str = torch.float32 if device == "cpu" else "auto"
+    wanted: torch.dtype | str = dtype or (torch.float32 if device == "cpu" else "auto")
     tokenizer = open_tokenizer(checkpoint)
     with silent(), sentences(checkpoint, device):
         config = transformers.AutoConfig.from_pretrained(root, local_files_only=True, trust_remote_code=False)
@@ -74,7 +80,7 @@ def open_language_model(
             config, weights = as_float(config), weights or all_weights(checkpoint)
         elif checkpoint.remote is not None:
             weights = weights or all_weights(checkpoint)
-        net = _loaded(checkpoint, config, dtype, weights)
+        net = _loaded(checkpoint, config, wanted, weights)
         net = net.eval().requires_grad_(False).to(device)
     return LanguageModel(checkpoint.label, net, tokenizer, device)
 

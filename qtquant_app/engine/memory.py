@@ -1,4 +1,4 @@
-"""How much main memory this process uses."""
+"""How much main memory this process uses, and how much there is to have."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _STATUS = Path("/proc/self/status")
+_CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 def peak_bytes() -> int:
@@ -75,3 +76,20 @@ def available_bytes() -> int:
     import psutil
 
     return int(psutil.virtual_memory().available)
+
+
+def ceiling_bytes() -> int:
+    """Bytes of main memory this process may use: the machine's, or its container's limit where that is lower."""
+    import psutil
+
+    return min([int(psutil.virtual_memory().total), *_container_limits()])
+
+
+def _container_limits() -> list[int]:
+    limits = []
+    for path in _CONTAINER_LIMITS:
+        try:
+            limits.append(int(path.read_text()))
+        except (OSError, ValueError):  # "max", or no such file: no limit
+            continue
+    return [limit for limit in limits if limit > 0]

@@ -21,12 +21,13 @@ from qtquant_app.engine.calibrate.cost import calibration_cost
 from qtquant_app.engine.calibrate.needed import calibration_of
 from qtquant_app.engine.containers import container_of
 from qtquant_app.engine.cost import Verify, estimate
-from qtquant_app.engine.device import default_threads, resolve
+from qtquant_app.engine.device import default_threads, resolve, total_bytes
 from qtquant_app.engine.fetching.room import RAM as FETCHING
 from qtquant_app.engine.fetching.room import download_bytes, fetch_warnings, source_disk_bytes
 from qtquant_app.engine.finite import NonFiniteCounts, unlooked, without
 from qtquant_app.engine.garbage import uncollected
 from qtquant_app.engine.layout import Decision
+from qtquant_app.engine.memory import ceiling_bytes
 from qtquant_app.engine.packed.planned import check_readable, source_warnings
 from qtquant_app.engine.rules import Choice, adapted, choose, contradiction, with_whole_stacks
 from qtquant_app.engine.speeds import Speeds, seconds_of
@@ -52,7 +53,8 @@ def make_plan(
     """What a run would do, exactly. `output`, where given, is checked for free disk space.
 
     `peak_ram_bytes` and `seconds_estimate` are for a run that this process carries out next and verifies as `verify` says, the
-    latter at `speeds` (see `engine.probe`), or else at those of a usual machine. All else depends on none of these.
+    latter at `speeds` (see `engine.probe`), or else at those of a usual machine. All else depends on none of these, but for the
+    samples that a model writes itself, which depend on whether it fits into memory.
     `non_finite` is what `engine.finite.check_finite` found, for a recipe that keeps such tensors as they are. `calibration` says
     which samples methods look at that need some: the usual ones where it is not given.
 
@@ -75,7 +77,8 @@ def make_plan(
     copied = {name: checkpoint.size_of(name) for name in container.carried(checkpoint)}
     output_bytes = sum(file.nbytes for file in files) + sum(len(text.encode()) for text in texts.values())
     disk = output_bytes + sum(copied.values())
-    samples = calibration_of(checkpoint, tensors, calibration, seed)
+    room = max_memory or ceiling_bytes() if resolved == "cpu" else max_device_memory or total_bytes(resolved)
+    samples = calibration_of(checkpoint, tensors, calibration, seed, room)
     fetched, shards = download_bytes(checkpoint), source_disk_bytes(checkpoint, calibrated=samples is not None)
     if output is not None:
         check_disk(Path(output), disk + shards)

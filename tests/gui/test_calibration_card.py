@@ -123,12 +123,13 @@ def test_what_is_chosen_reaches_the_plan_and_the_command_line(
     card.choice.place.set_path("/texts/my notes.txt")
     card.choice.samples_spin.setValue(16)
     card.choice.length_spin.setValue(256)
+    card.choice.own_spin.setValue(24)
     card.choice.chat_check.click()
-    wanted = Calibration("/texts/my notes.txt", 16, 256, chat=True)
+    wanted = Calibration("/texts/my notes.txt", 16, 256, chat=True, own=24)
     assert session.calibration == wanted
     qtbot.waitUntil(lambda: verbs.planned[-1] == wanted)
     line = page.command.code.toPlainText()
-    assert "--calibration '/texts/my notes.txt' --samples 16 --seqlen 256 --chat" in line
+    assert "--calibration '/texts/my notes.txt' --samples 16 --seqlen 256 --own-samples 24 --chat" in line
     session.set_recipe(Recipe())
     assert "--samples" not in page.command.code.toPlainText()
 
@@ -223,12 +224,13 @@ def test_a_file_can_be_chosen_in_a_dialog(
     st.integers(1, 1 << 16),
     st.integers(1, 1 << 24),
     st.booleans(),
+    st.integers(0, 1 << 16),
 )
 def test_whatever_can_be_chosen_is_a_calibration_that_can_be_shown_again(
-    qapp: object, source: str, samples: int, length: int, chat: bool
+    qapp: object, source: str, samples: int, length: int, chat: bool, own: int
 ) -> None:
     choice = CalibrationChoice()
-    wanted = Calibration(source, samples, min(length, MOST_TOKENS // samples), chat)
+    wanted = Calibration(source, samples, min(length, MOST_TOKENS // max(samples, own)), chat, own=own)
     choice.set_calibration(wanted)
     assert choice.calibration == wanted
     choice.samples_spin.setValue(1 << 16)  # fewer tokens give way, so that the product stays what memory holds

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from qtquant_app.core.blocks import ANY, spot
 from qtquant_app.core.errors import SourceError
 from qtquant_app.core.folding import Folding
 from qtquant_app.core.scheme import Scheme
@@ -13,6 +14,7 @@ from qtquant_app.engine.calibrate.arithmetic import computing
 from qtquant_app.engine.calibrate.factors import factors_for, foldings_of
 from qtquant_app.engine.calibrate.folds import Fold, FoldFinder
 from qtquant_app.engine.calibrate.inputs import Inputs
+from qtquant_app.engine.calibrate.needed import learns
 from qtquant_app.engine.calibrate.restoring import restored_by
 from qtquant_app.engine.calibrate.rounding import Matrix, is_stored, solved
 from qtquant_app.engine.calibrate.solutions import BlockSolution
@@ -34,6 +36,9 @@ Step = float
 
 _ROWS = 512
 """Inputs that are kept for methods that try them, of all calls together."""
+
+_START_TOKENS = 16
+"""Tokens for each column of the widest matrix that are looked at to find what learning starts from."""
 
 _WATCHED = 0.4
 """The share of the work that looking at inputs takes."""
@@ -68,8 +73,7 @@ class BlockWork:
         codes: dict[str, Solved] = {}
         learned: dict[str, Matrix] = {}
         stored = [name for name, scheme in schemes.items() if is_stored(scheme)]
-        learns = any(methods.steps(schemes[name].method)[1] == "learned" for name in stored)
-        alone = 0.2 if learns else 1.0
+        alone = 0.2 if any(learns(schemes[name]) for name in stored) else 1.0
         for done, name in enumerate(stored, 1):
             matrix = self._matrix(name, schemes[name], tools, inputs, columns.get(name))
             codes[name], note = solved(matrix)
@@ -109,12 +113,22 @@ class BlockWork:
         import torch
 
         smooths = any(methods.steps(scheme.method)[0] == "smoothquant" for scheme in schemes.values())
-        inputs = Inputs(names, rows=-(-_ROWS // len(self.calls)) if smooths else 0)
-        for done, call in enumerate(self.calls, 1):
+        calls = self._watched(schemes)
+        inputs = Inputs(names, rows=-(-_ROWS // len(calls)) if smooths else 0)
+        for done, call in enumerate(calls, 1):
             with torch.no_grad(), computing(self.net.device), inputs.watching(self.net, self.block):
                 call.run(self.module)
-            yield _WATCHED * done / len(self.calls)
+            yield _WATCHED * done / len(calls)
         return inputs
+
+    def _watched(self, schemes: Mapping[str, Scheme]) -> Sequence[Call]:
+        """The calls whose inputs are looked at: some of them, spread evenly, will do for where learning starts from."""
+        if not all(learns(scheme) for scheme in schemes.values()) or any(ANY in spot(name).path for name in schemes):
+            return self.calls  # an expert is given a part of the tokens alone
+        widest = max(self.net.checkpoint.by_name[name].shape[-1] for name in schemes)
+        tokens = sum(target.numel() // target.shape[-1] for target in self.targets)
+        count = min(len(self.calls), -(-_START_TOKENS * widest * len(self.calls) // tokens))
+        return [self.calls[at * len(self.calls) // count] for at in range(count)]
 
     def _folded(
         self, folds: Sequence[Fold], schemes: Mapping[str, Scheme], inputs: Inputs, tools: Tools

@@ -15,9 +15,8 @@ from qtquant_app.core.blocks import spot
 from qtquant_app.core.calibration import Calibration
 from qtquant_app.core.plan import TensorPlan
 from qtquant_app.engine.calibrate.batches import TOKENS
-from qtquant_app.engine.calibrate.needed import needs_calibration
+from qtquant_app.engine.calibrate.needed import learns, needs_calibration, writing_bytes
 from qtquant_app.engine.device import default_threads
-from qtquant_app.quant import methods
 
 LIBRARIES = 560 << 20
 """torch and transformers with a model's code, where they are not loaded yet."""
@@ -27,6 +26,8 @@ _PRODUCTS = 110e9
 """Multiplications and additions a second and thread, counted as two, when a block is run."""
 _MOMENTS = 70e9
 _SOLVING = 12e9
+_WRITING = 80e9
+"""As `_PRODUCTS`, when a model writes samples itself: a token at a time, of many texts at once."""
 _LEARNING_PASSES = 9
 """Times that learning runs a block forwards, a backward pass counted as two."""
 
@@ -55,14 +56,20 @@ def calibration_cost(tensors: Sequence[TensorPlan], calibration: Calibration | N
     if calibration is None:
         return CalibrationCost()
     blocks = _blocks(tensors)
-    tokens = calibration.samples * calibration.length
-    learns = any(_learns(tensor) for tensor in tensors)
-    return CalibrationCost(_ram(tensors, blocks, tokens, learns, device), _seconds(blocks, tokens, learns))
+    own = (calibration.own or 0) * calibration.length
+    tokens = calibration.samples * calibration.length + own
+    learning = any(learns(tensor.scheme) for tensor in tensors)
+    cost = CalibrationCost(_ram(tensors, blocks, tokens, learning, device), _seconds(blocks, tokens, learning))
+    return _with_writing(cost, tensors, own, device)
 
 
-def _learns(tensor: TensorPlan) -> bool:
-    scheme = tensor.scheme
-    return scheme is not None and needs_calibration(scheme) and methods.steps(scheme.method)[1] == "learned"
+def _with_writing(cost: CalibrationCost, tensors: Sequence[TensorPlan], tokens: int, device: str) -> CalibrationCost:
+    """`cost`, where the model writes `tokens` first: all of it is in memory meanwhile, in 16 bits, some of it twice."""
+    if not tokens:
+        return cost
+    parameters = sum(prod(tensor.shape) for tensor in tensors)
+    memory = LIBRARIES + (writing_bytes(parameters) if device == "cpu" else 0)
+    return CalibrationCost(max(cost.ram, memory), cost.seconds + 2 * parameters * tokens / _WRITING / default_threads())
 
 
 def _blocks(tensors: Sequence[TensorPlan]) -> list[_Block]:
@@ -86,24 +93,24 @@ def _block(tensors: Sequence[TensorPlan]) -> _Block:
     )
 
 
-def _ram(tensors: Sequence[TensorPlan], blocks: Sequence[_Block], tokens: int, learns: bool, device: str) -> int:
+def _ram(tensors: Sequence[TensorPlan], blocks: Sequence[_Block], tokens: int, learning: bool, device: str) -> int:
     wide = min((tensor.shape[1] for tensor in tensors if needs_calibration(tensor.scheme)), default=0)
     inner = max((max(tensor.shape) for tensor in tensors if needs_calibration(tensor.scheme)), default=0)
-    waiting = FLOAT * tokens * wide * (4 if learns else 2)
+    waiting = FLOAT * tokens * wide * (4 if learning else 2)
     if device != "cpu":
         return LIBRARIES
-    weights = max((block.parameters for block in blocks), default=0) * FLOAT * (5 if learns else 2)
+    weights = max((block.parameters for block in blocks), default=0) * FLOAT * (5 if learning else 2)
     moments = 2 * FLOAT * max((block.squares for block in blocks), default=0)
-    running = FLOAT * TOKENS["cpu"] * inner * (24 if learns else 6)
+    running = FLOAT * TOKENS["cpu"] * inner * (24 if learning else 6)
     outside = max((FLOAT * prod(t.shape) for t in tensors if t.kind in ("embedding", "head")), default=0)
     libraries = 0 if "transformers" in sys.modules and "torch" in sys.modules else LIBRARIES
     return libraries + waiting + weights + moments + max(running, outside)
 
 
-def _seconds(blocks: Sequence[_Block], tokens: int, learns: bool) -> float:
+def _seconds(blocks: Sequence[_Block], tokens: int, learning: bool) -> float:
     threads = default_threads()
     parameters = sum(block.parameters for block in blocks)
-    running = 2 * parameters * tokens * (2 + (_LEARNING_PASSES if learns else 0)) / _PRODUCTS
+    running = 2 * parameters * tokens * (2 + (_LEARNING_PASSES if learning else 0)) / _PRODUCTS
     moments = tokens * sum(block.squares for block in blocks) / _MOMENTS
     solving = 2 * sum(block.solving for block in blocks) * 4 / _SOLVING
     return _IMPORT_SECONDS + (running + moments + solving) / threads

@@ -12,27 +12,33 @@ from typing import TYPE_CHECKING, Any
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import EvaluateError
 from qtquant_app.core.events import Calibrated, Event
+from qtquant_app.engine.calibrate.arithmetic import cpu_has_bfloat16
 from qtquant_app.engine.language_model import open_language_model
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-AT_ONCE = 32
-"""Samples that are written side by side."""
+AT_ONCE = 64
+"""Texts that are written side by side."""
+
+LONGEST = 128
+"""Tokens of a text: a sample is made of as many as it takes. What a model looks back on makes each token dearer than the one
+before it, and many beginnings hold more than few."""
 
 
 def own_words(
     checkpoint: Checkpoint, count: int, length: int, seed: int, device: str
 ) -> Generator[Event, None, Tensor]:
-    """`count` texts of `length` tokens that the model of `checkpoint` writes, drawn from what it expects: int64 [count, length].
+    """`count` samples of texts that the model of `checkpoint` writes, drawn from what it expects: int64 [count, length].
 
     The whole model is in memory meanwhile. The same for a seed on the same device. Raises EvaluateError where it is no causal
     language model, DeviceError where memory is short.
     """
     import torch
 
-    model = open_language_model(checkpoint, device)
+    reduced = device == "cpu" and cpu_has_bfloat16()
+    model = open_language_model(checkpoint, device, dtype=torch.bfloat16 if reduced else None)
     first = model.tokenizer.bos_token_id
     if first is None:
         first = model.tokenizer.eos_token_id
@@ -42,20 +48,21 @@ def own_words(
             hint="leave out --own-samples",
             code="model",
         )
-    net = model.net.to(torch.bfloat16) if device == "cpu" else model.net
     chance, parts = torch.Generator(device=device).manual_seed(seed), []
     barred = _special(model.tokenizer)
-    for start in range(0, count, AT_ONCE):
-        beginnings = torch.full((min(AT_ONCE, count - start), 1), first, device=device)
-        steps = _written(net, beginnings, length, barred, chance)
+    longest = min(LONGEST, length)
+    texts = -(-count * length // longest)
+    for start in range(0, texts, AT_ONCE):
+        beginnings = torch.full((min(AT_ONCE, texts - start), 1), first, device=device)
+        steps = _written(model.net, beginnings, longest, barred, chance)
         while True:
             try:
                 done = next(steps)
             except StopIteration as end:
                 parts.append(end.value)
                 break
-            yield Calibrated(start * length + done, count * length, "the model's own words")
-    return torch.cat(parts).cpu()
+            yield Calibrated(start * longest + done, texts * longest, "the model's own words")
+    return torch.cat(parts).flatten()[: count * length].view(count, length).cpu()
 
 
 def _special(tokenizer: Any) -> list[int]:

@@ -371,7 +371,8 @@ def _forecast_words(plan: Plan) -> str:
     samples = plan.calibration
     if samples is None:
         return words
-    return f"{words}, calibrating with {plural(samples.samples, 'sample')} included"
+    own = f" and {samples.own:,} by the model" if samples.own else ""
+    return f"{words}, calibrating with {plural(samples.samples, 'sample')}{own} included"
 
 
 def progress_words(progress: Progress, instead: str = "") -> str:

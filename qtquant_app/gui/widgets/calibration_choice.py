@@ -37,6 +37,8 @@ _ASK = {
     HUB: "Name the data set, such as org/name or org/name:config:split.",
 }
 _LEAST = 20 * GRID
+_AS_SUITS = -1
+"""In the box for samples that the model writes itself: nothing is said of them."""
 _FILES = "Texts (*.txt *.md *.jsonl *.json *.csv *.parquet);;All files (*)"
 
 
@@ -58,6 +60,15 @@ class CalibrationChoice(QWidget):
         self.samples_spin = _spin("calibrationSamplesSpin", "Samples, at most", MOST_SAMPLES)
         self.length_spin = _spin("calibrationLengthSpin", "Tokens of each sample, at most", MOST_TOKENS)
         self.length_spin.setSuffix(" tokens")
+        self.own_spin = _spin(
+            "calibrationOwnSpin", "Samples that the model writes itself, beside the others", MOST_SAMPLES
+        )
+        self.own_spin.setMinimum(_AS_SUITS)
+        self.own_spin.setSpecialValueText("As many as suit the method")
+        self.own_spin.setToolTip(
+            "Of language models only. What is learned from one kind of text fits that kind: the model's own words hold the "
+            "rest. The whole model is in memory while it writes"
+        )
         self.chat_check = QCheckBox("Write text as the chat template does")
         self.chat_check.setObjectName("calibrationChatCheck")
         self.chat_check.setAccessibleName("Write text as the chat template does")
@@ -74,8 +85,15 @@ class CalibrationChoice(QWidget):
         source = self._source
         if not source:
             return None
-        counts = self.samples_spin.value(), self.length_spin.value()
-        return replace(self._calibration, source=source, samples=counts[0], length=counts[1], chat=self._chat)
+        samples, length, own = (spin.value() for spin in self._spins)
+        return replace(
+            self._calibration,
+            source=source,
+            samples=samples,
+            length=length,
+            chat=self._chat,
+            own=None if own == _AS_SUITS else own,
+        )
 
     @property
     def why_not(self) -> str:
@@ -90,8 +108,9 @@ class CalibrationChoice(QWidget):
         self.source_combo.setCurrentIndex(self.source_combo.findData(kind))
         if kind in _HINTS:
             self.place.set_path(calibration.source.removeprefix(HUB_PREFIX))
-        self.length_spin.setMaximum(MOST_TOKENS // calibration.samples)
         self.samples_spin.setValue(calibration.samples)
+        self.own_spin.setValue(_AS_SUITS if calibration.own is None else calibration.own)
+        self._limit_length()
         self.length_spin.setValue(calibration.length)
         self.chat_check.setChecked(calibration.chat)
         del blockers
@@ -114,8 +133,8 @@ class CalibrationChoice(QWidget):
         return self.chat_check.isChecked()
 
     @property
-    def _spins(self) -> tuple[QSpinBox, QSpinBox]:
-        return self.samples_spin, self.length_spin
+    def _spins(self) -> tuple[QSpinBox, QSpinBox, QSpinBox]:
+        return self.samples_spin, self.length_spin, self.own_spin
 
     def _lay_out(self) -> None:
         form = QFormLayout(self)
@@ -131,12 +150,14 @@ class CalibrationChoice(QWidget):
         counts.addWidget(self.length_spin, 2)
         form.addRow("Samples", counts)
         form.labelForField(counts).setBuddy(self.samples_spin)  # type: ignore[attr-defined]
+        form.addRow("Own words", self.own_spin)
         form.addRow(self.chat_check)
 
     def _connect(self) -> None:
         self.source_combo.currentIndexChanged.connect(self._on_source)
         self.place.changed.connect(self.changed)
-        self.samples_spin.valueChanged.connect(self._on_samples)
+        self.samples_spin.valueChanged.connect(self._on_counts)
+        self.own_spin.valueChanged.connect(self._on_counts)
         self.length_spin.valueChanged.connect(self.changed)
         self.chat_check.toggled.connect(self.changed)
 
@@ -146,10 +167,14 @@ class CalibrationChoice(QWidget):
         self._show_place()
         self.changed.emit()
 
-    def _on_samples(self, samples: int) -> None:
+    def _on_counts(self) -> None:
         with QSignalBlocker(self.length_spin):
-            self.length_spin.setMaximum(MOST_TOKENS // samples)
+            self._limit_length()
         self.changed.emit()
+
+    def _limit_length(self) -> None:
+        """Of the samples of either kind there may be so many tokens together."""
+        self.length_spin.setMaximum(MOST_TOKENS // max(self.samples_spin.value(), self.own_spin.value()))
 
     def _show_place(self) -> None:
         kind = self._kind

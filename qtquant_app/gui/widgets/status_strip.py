@@ -7,7 +7,8 @@ from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
 
 from qtquant_app.core.quantities import bytes_text, duration_text, share_text
-from qtquant_app.gui.memory import ceiling_bytes, used_bytes
+from qtquant_app.engine.memory import ceiling_bytes
+from qtquant_app.gui.memory import used_bytes
 from qtquant_app.gui.progress import Progress
 from qtquant_app.gui.runner import RunState
 from qtquant_app.gui.session import Session

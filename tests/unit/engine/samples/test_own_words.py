@@ -14,7 +14,7 @@ from qtquant_app.core.events import Calibrated
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.planner import make_plan
-from qtquant_app.engine.samples.own_words import own_words
+from qtquant_app.engine.samples.own_words import LONGEST, own_words
 from qtquant_app.engine.source import open_checkpoint
 from tests.driving import finish, result
 from tests.end2end import tiny_models
@@ -35,6 +35,14 @@ def test_what_a_model_writes_depends_on_the_seed_alone() -> None:
     moved = [event for event in events if isinstance(event, Calibrated)]
     assert [event.done for event in moved] == sorted(event.done for event in moved)
     assert moved[-1].done == moved[-1].total == 60
+
+
+def test_a_long_sample_is_made_of_several_texts() -> None:
+    found = result(own_words(sample(), 2, 300, 0, "cpu")).flatten()
+    beginnings = found[::LONGEST]
+    assert found.shape == (600,)
+    assert bool((beginnings == found[0]).all())
+    assert int((found == found[0]).sum()) == len(beginnings)
 
 
 def test_a_run_that_is_stopped_keeps_what_was_written(tmp_path: Path) -> None:
