@@ -51,7 +51,7 @@ class Settings:
     @classmethod
     def for_bits(cls, bits: int) -> Settings:
         """What pays for codes of so many bits: the fewer, the more there is to gain."""
-        return cls(epochs={2: 8.0, 3: 5.0}.get(bits, 3.0))
+        return cls(epochs={2: 8.0, 3: 4.0}.get(bits, 2.0))
 
 
 @dataclass(frozen=True, slots=True)
