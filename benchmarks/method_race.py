@@ -45,7 +45,7 @@ def _method(name: str) -> Method:
 
 
 def report(found: dict[str, list[Usage]]) -> str:
-    """The table, and what issue 7 asks of it: how much faster than the faster peer, and how the peak grows with depth."""
+    """The table, and what is asked of it: how much faster than the faster peer, and how the peak grows with depth."""
     wall = {name: median(run.wall for run in runs) for name, runs in found.items()}
     peak = {name: max(run.peak_bytes for run in runs) for name, runs in found.items()}
     lines = ["| GPTQ, 64 x 512 tokens | wall s | CPU s | peak memory |", "|---|---:|---:|---:|"]

@@ -15,6 +15,7 @@ from qtquant_app.core.blocks import spot
 from qtquant_app.core.calibration import Calibration
 from qtquant_app.core.plan import TensorPlan
 from qtquant_app.engine.calibrate.batches import TOKENS
+from qtquant_app.engine.calibrate.lengths import epochs
 from qtquant_app.engine.calibrate.needed import learns, needs_calibration, writing_bytes
 from qtquant_app.engine.device import default_threads
 
@@ -22,14 +23,14 @@ LIBRARIES = 560 << 20
 """torch and transformers with a model's code, where they are not loaded yet."""
 
 _IMPORT_SECONDS = 8.0
-_PRODUCTS = 110e9
+_PRODUCTS = 150e9
 """Multiplications and additions a second and thread, counted as two, when a block is run."""
 _MOMENTS = 70e9
 _SOLVING = 12e9
 _WRITING = 80e9
 """As `_PRODUCTS`, when a model writes samples itself: a token at a time, of many texts at once."""
-_LEARNING_PASSES = 9
-"""Times that learning runs a block forwards, a backward pass counted as two."""
+_STEP = 3
+"""What a step of learning takes, a run forwards counted as one; the backward pass is two of them."""
 
 FLOAT = 4
 
@@ -58,8 +59,9 @@ def calibration_cost(tensors: Sequence[TensorPlan], calibration: Calibration | N
     blocks = _blocks(tensors)
     own = (calibration.own or 0) * calibration.length
     tokens = calibration.samples * calibration.length + own
-    learning = any(learns(tensor.scheme) for tensor in tensors)
-    cost = CalibrationCost(_ram(tensors, blocks, tokens, learning, device), _seconds(blocks, tokens, learning))
+    learned = [tensor.scheme.bits for tensor in tensors if tensor.scheme is not None and learns(tensor.scheme)]
+    passes = 2 + (_STEP * epochs(min(learned), tokens / TOKENS["cpu"]) if learned else 0)
+    cost = CalibrationCost(_ram(tensors, blocks, tokens, bool(learned), device), _seconds(blocks, tokens, passes))
     return _with_writing(cost, tensors, own, device)
 
 
@@ -107,10 +109,10 @@ def _ram(tensors: Sequence[TensorPlan], blocks: Sequence[_Block], tokens: int, l
     return libraries + waiting + weights + moments + max(running, outside)
 
 
-def _seconds(blocks: Sequence[_Block], tokens: int, learning: bool) -> float:
+def _seconds(blocks: Sequence[_Block], tokens: int, passes: float) -> float:
     threads = default_threads()
     parameters = sum(block.parameters for block in blocks)
-    running = 2 * parameters * tokens * (2 + (_LEARNING_PASSES if learning else 0)) / _PRODUCTS
+    running = 2 * parameters * tokens * passes / _PRODUCTS
     moments = tokens * sum(block.squares for block in blocks) / _MOMENTS
     solving = 2 * sum(block.solving for block in blocks) * 4 / _SOLVING
     return _IMPORT_SECONDS + (running + moments + solving) / threads

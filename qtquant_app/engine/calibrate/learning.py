@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
 
+from qtquant_app.engine.calibrate.lengths import epochs
 from qtquant_app.engine.calibrate.rounding import Matrix
 from qtquant_app.engine.walk.net import Net
 from qtquant_app.engine.walk.passage import Call
@@ -105,13 +105,5 @@ def _layer(weight: Tensor) -> nn.Linear:
 
 
 def settings_for(matrices: Mapping[str, Matrix], calls: int) -> Settings:
-    """How long is learned: the fewer bits, the longer it pays. Many samples are gone over less often, but once at least."""
-    settings = Settings.for_bits(min(matrix.scheme.bits for matrix in matrices.values()))
-    return replace(settings, epochs=min(_MOST_EPOCHS, max(1.0, settings.epochs * _USUAL_CALLS / calls)))
-
-
-_USUAL_CALLS = 32
-"""Of 64 samples of 512 tokens, two to a call."""
-
-_MOST_EPOCHS = 24.0
-"""However few the samples are: what is learned from them over and over fits them alone."""
+    """How long is learned from so many calls."""
+    return Settings(epochs=epochs(min(matrix.scheme.bits for matrix in matrices.values()), calls))

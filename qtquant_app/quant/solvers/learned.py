@@ -48,11 +48,6 @@ class Settings:
     multiply: torch.dtype | None = None
     """What matrices are multiplied in; None is bfloat16 where the device has instructions for it."""
 
-    @classmethod
-    def for_bits(cls, bits: int) -> Settings:
-        """What pays for codes of so many bits: the fewer, the more there is to gain."""
-        return cls(epochs={2: 8.0, 3: 4.0}.get(bits, 2.0))
-
 
 @dataclass(frozen=True, slots=True)
 class Progress:
