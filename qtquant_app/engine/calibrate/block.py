@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from qtquant_app.core.blocks import ANY, spot
 from qtquant_app.core.errors import SourceError
@@ -17,8 +17,11 @@ from qtquant_app.engine.calibrate.inputs import Inputs
 from qtquant_app.engine.calibrate.needed import learns
 from qtquant_app.engine.calibrate.restoring import restored_by
 from qtquant_app.engine.calibrate.rounding import Matrix, is_stored, solved
+from qtquant_app.engine.calibrate.side_by_side import side_by_side
 from qtquant_app.engine.calibrate.solutions import BlockSolution
+from qtquant_app.engine.calibrate.stages import OtherOrderError, Stage, Staged, put, stages_of
 from qtquant_app.engine.folded import with_foldings
+from qtquant_app.engine.memory import give_back
 from qtquant_app.engine.tools import Tools
 from qtquant_app.engine.walk.net import Net
 from qtquant_app.engine.walk.passage import Call
@@ -29,6 +32,7 @@ from qtquant_app.quant.chunk import QuantizedChunk
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from qtquant_app.core.checkpoint import TensorInfo
     from qtquant_app.quant.solvers.grid import Solved
 
 Step = float
@@ -58,11 +62,24 @@ class BlockWork:
     """Of all tensors that are quantized, by samples or not."""
     targets: Sequence[Tensor] = ()
     """What the float block gives for the float inputs, call by call; none where nothing is learned."""
+    keep: Callable[[Any], Any] | None = None
+    """What is made of an output of the block; without it there are none in `outputs`."""
+    room: int = 0
+    """Bytes that may be held of what the calls have come to within the block."""
     notes: list[str] = field(default_factory=list)
+    outputs: list[Any] | None = None
+    """What `keep` made of the outputs of all calls, run with the rounded matrices, where they came about on the way."""
 
     def solved(self, schemes: Mapping[str, Scheme], tools: Tools, seed: int) -> Generator[Step, None, BlockSolution]:
         """What is found for the matrices that `schemes` names. `tools` read them folded from then on."""
         self._refuse_non_finite(schemes, tools)
+        if self._goes_in_stages(schemes):
+            stages = stages_of(self.net, self.block, self.module, self.calls[0], list(schemes))
+            try:
+                if stages:
+                    return (yield from self._in_stages(stages, schemes, tools))
+            except OtherOrderError:
+                self.net.refill(schemes, self.block, float_weights(tools.reader))
         folds = self._folds(schemes)
         consumers = (name for fold in folds for name in fold.consumers)
         inputs = yield from self._inputs({*schemes, *consumers}, schemes)
@@ -70,22 +87,67 @@ class BlockWork:
         reader = tools.reader
         reader.checkpoint = with_foldings(reader.checkpoint, {**reader.checkpoint.foldings, **foldings})
         self.net.refill(foldings, self.block, float_weights(reader))
-        codes: dict[str, Solved] = {}
-        learned: dict[str, Matrix] = {}
         stored = [name for name, scheme in schemes.items() if is_stored(scheme)]
         alone = 0.2 if any(learns(schemes[name]) for name in stored) else 1.0
-        for done, name in enumerate(stored, 1):
-            matrix = self._matrix(name, schemes[name], tools, inputs, columns.get(name))
-            codes[name], note = solved(matrix)
-            self.notes += [note] if note else []
-            if matrix.rounding == "learned" and matrix.hessian is not None:
-                learned[name] = replace(matrix, hessian=None)
-            yield alone * (_WATCHED + (1 - _WATCHED) * done / len(stored))
+        done: dict[str, tuple[Solved, Matrix | None]] = {}
+
+        def ready(tensor: TensorInfo) -> Matrix:
+            return self._matrix(tensor.name, schemes[tensor.name], tools, inputs, columns.get(tensor.name))
+
+        tensors, notes = [tools.reader.checkpoint.by_name[name] for name in stored], dict.fromkeys(stored, "")
+        for name, matrix, (found, note) in side_by_side(tensors, ready, solved, self.net.device.type):
+            learns_on = matrix.rounding == "learned" and matrix.hessian is not None
+            done[name] = found, replace(matrix, hessian=None) if learns_on else None
+            notes[name] = note
+            yield alone * (_WATCHED + (1 - _WATCHED) * len(done) / len(stored))
+        self.notes += filter(None, notes.values())
+        codes = {name: done[name][0] for name in stored}
+        learned = {name: left for name in stored if (left := done[name][1]) is not None}
         if learned:
             yield from self._learn(learned, codes, schemes, tools, seed)
         return BlockSolution(
             self.block, self._chunks(codes, schemes, tools), foldings, tuple(schemes), tuple(self.notes)
         )
+
+    def _goes_in_stages(self, schemes: Mapping[str, Scheme]) -> bool:
+        """Whether samples need to go through the block but once: all that is rounded in it is solved by samples, on its own."""
+        if self.keep is None or self.probes or self.targets or self.net.device.type != "cpu":
+            return False
+        alone = all(is_stored(s) and not learns(s) and not methods.steps(s.method)[0] for s in schemes.values())
+        others = self.schemes.keys() & self.net.matrices(self.block) - schemes.keys()
+        if not alone or others or any(ANY in spot(name).path for name in schemes):
+            return False
+        widest = max(self.net.checkpoint.by_name[name].shape[-1] for name in schemes)
+        given = [first_input(call) for call in self.calls]
+        return sum(4 * x.numel() + 2 * widest * (x.numel() // x.shape[-1]) for x in given) <= self.room
+
+    def _in_stages(
+        self, stages: Sequence[Stage], schemes: Mapping[str, Scheme], tools: Tools
+    ) -> Generator[Step, None, BlockSolution]:
+        chunks: dict[str, QuantizedChunk] = {}
+        by_name, notes, share = tools.reader.checkpoint.by_name, dict.fromkeys(schemes, ""), 1 / (len(stages) + 1)
+        with Staged(self.net, self.block, self.module, self.calls, stages) as staged:
+            for number, stage in enumerate(stages):
+                moments = yield from _scaled(staged.to(stage), number * share, share / 2)
+                if number + 1 == len(stages):
+                    give_back()  # where most is held, before what solving takes
+                hessian, tensors = moments.hessian, [by_name[name] for name in stage.names]
+
+                def ready(tensor: TensorInfo, hessian: Tensor = hessian, tokens: int = moments.tokens) -> Matrix:
+                    weight = float_weights(tools.reader)(tensor.name).to(self.net.device).float()
+                    return Matrix(tensor, schemes[tensor.name], weight, hessian, tokens)
+
+                for name, _, (codes, notes[name]) in side_by_side(tensors, ready, solved, self.net.device.type):
+                    chunks |= self._chunks({name: codes}, schemes, tools)
+                    yield (number + 0.5) * share
+                read = restored_by(tools, schemes, chunks, float_weights(tools.reader))
+                for product in stage.products:
+                    put(product, read(product.names[0]))
+            assert self.keep is not None
+            self.outputs = yield from _scaled(staged.out(self.keep), len(stages) * share, share)
+        self.notes += filter(None, notes.values())
+        kept = {name: chunks[name] for name in schemes}
+        return BlockSolution(self.block, kept, {}, tuple(schemes), tuple(self.notes))
 
     def _refuse_non_finite(self, names: Iterable[str], tools: Tools) -> None:
         """Raises SourceError naming a matrix of which a weight is NaN or infinite: nothing can be learned from what it gives."""
@@ -188,3 +250,24 @@ class BlockWork:
             name: chunk_of(found, schemes[name], by_name[name].dtype, tools.format.align)
             for name, found in codes.items()
         }
+
+
+def first_input(call: Call) -> Tensor:
+    """The hidden states that a block is called with: the first tensor among its arguments."""
+    from torch import Tensor
+
+    return next(value for value in (*call.arguments, *call.named.values()) if isinstance(value, Tensor))
+
+
+Given = TypeVar("Given")
+
+
+def _scaled(steps: Generator[float, None, Given], start: float, share: float) -> Generator[Step, None, Given]:
+    """Steps from 0 to 1 as `share` of a work that begins at `start`."""
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            found: Given = end.value
+            return found
+        yield start + share * step

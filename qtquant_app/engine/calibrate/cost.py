@@ -98,7 +98,7 @@ def _block(tensors: Sequence[TensorPlan]) -> _Block:
 def _ram(tensors: Sequence[TensorPlan], blocks: Sequence[_Block], tokens: int, learning: bool, device: str) -> int:
     wide = min((tensor.shape[1] for tensor in tensors if needs_calibration(tensor.scheme)), default=0)
     inner = max((max(tensor.shape) for tensor in tensors if needs_calibration(tensor.scheme)), default=0)
-    waiting = FLOAT * tokens * wide * (4 if learning else 2)
+    waiting = tokens * (4 * FLOAT * wide + (0 if learning else 2 * inner))
     if device != "cpu":
         return LIBRARIES
     weights = max((block.parameters for block in blocks), default=0) * FLOAT * (5 if learning else 2)

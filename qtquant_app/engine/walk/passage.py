@@ -7,7 +7,8 @@ gives back passes through whoever drives the passage. Only one thread runs at a 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,10 @@ class Call:
         return module(*self.arguments, **self.named)
 
 
+def _gone(**_: Any) -> None:
+    """What a passage that is closed goes through."""
+
+
 class Passage:
     """One forward through `net`. Start it with `go`, answer each `Call` with `answer`, and it ends in an output.
 
@@ -41,7 +46,7 @@ class Passage:
     from them. `close` ends it at any time.
     """
 
-    def __init__(self, net: nn.Module, inputs: Mapping[str, Any]) -> None:
+    def __init__(self, net: Callable[..., Any], inputs: Mapping[str, Any]) -> None:
         self.inputs = inputs
         self._net = net
         self._turn = threading.Semaphore(0)
@@ -82,6 +87,7 @@ class Passage:
             self._turn.release()
             self._thread.join()
         self._call = self._answer = None
+        self._net = _gone  # which may know of this passage: nothing is to wait for the collector of cycles
 
     def _wait(self) -> Call | None:
         self._back.acquire()
@@ -104,6 +110,10 @@ class Passage:
         finally:
             self._back.release()
 
+    def hand_over(self, what: str, *arguments: Any, **named: Any) -> Any:
+        """Called in the thread of the passage: waits, as at a block called `what`, and gives what it is answered."""
+        return self._reach(Call(what, arguments, named))
+
     def _reach(self, call: Call) -> Any:
         """Called in the thread of the passage: hands the call over and waits for the answer."""
         self._call = call
@@ -113,6 +123,16 @@ class Passage:
             raise _Abandoned
         answer, self._answer = self._answer, None
         return answer
+
+
+@contextmanager
+def unstopped() -> Iterator[None]:
+    """Blocks that are called in this thread run as ever."""
+    passage, _CURRENT.passage = getattr(_CURRENT, "passage", None), None
+    try:
+        yield
+    finally:
+        _CURRENT.passage = passage
 
 
 class Stops:

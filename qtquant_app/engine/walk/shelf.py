@@ -20,7 +20,7 @@ class Shelf:
 
     def __init__(self, folder: Path, room: int) -> None:
         self._folder = folder
-        self._room = room
+        self.room = room
         self._held: WeakSet[Any] = WeakSet()
         self._mapped: list[ref[mmap.mmap]] = []
 
@@ -32,7 +32,7 @@ class Shelf:
             return tuple(self.put(part) for part in output)
         if not isinstance(output, torch.Tensor) or output.device.type != "cpu" or not output.numel():
             return output
-        if sum(storage.nbytes() for storage in self._storages()) + output.nbytes <= self._room:
+        if sum(storage.nbytes() for storage in self._storages()) + output.nbytes <= self.room:
             self._held.add(output)
             return output
         return self._filed(output)

@@ -6,7 +6,7 @@ is a parameter of its own or a slice of a stack of experts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,11 +117,10 @@ class Watch(TorchFunctionMode):
         if at is None or kwargs or len(args) <= at:
             return func(*args, **(kwargs or {}))
         inputs, weight = args[at - 1], args[at]
-        turned = func not in _WEIGHT_BY_ROWS
         if weight.dim() == 3 and inputs.dim() == 3:
             self._each(inputs, weight)
-        elif names := self._places.names(weight):
-            return self._made(func, args, at, Product(names, inputs, weight, turned))
+        elif (product := product_of(self._places, func, args)) is not None:
+            return self._made(func, args, at, product)
         return func(*args)
 
     def _made(self, func: Any, args: tuple[Any, ...], at: int, product: Product) -> Any:
@@ -139,6 +138,15 @@ class Watch(TorchFunctionMode):
         for own, matrix in zip(inputs, weight, strict=True):
             if names := self._places.names(matrix):
                 self._note(Product(names, own, matrix, turned=True))
+
+
+def product_of(places: Places, func: Any, args: Sequence[Any]) -> Product | None:
+    """The product with a matrix of `places` that func(*args) is going to be; None where it is none, or a batch of them."""
+    at = _POSITIONS.get(func)
+    if at is None or len(args) <= at or args[at].dim() == 3 == args[at - 1].dim():
+        return None
+    names = places.names(args[at])
+    return Product(names, args[at - 1], args[at], func not in _WEIGHT_BY_ROWS) if names else None
 
 
 _WEIGHT_BY_ROWS = frozenset([functional.linear])

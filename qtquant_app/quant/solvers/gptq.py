@@ -128,7 +128,8 @@ def _solved_from(
         return Found(start, float(loss.sum()), float(loss.sum()), damping + more, reason)
     coupling = mutual(moments)
     for refit in (*refits, None):
-        found = _rounded(weight, best.grid, factor, coupling, order, sweeps)
+        # Scales are fitted to codes that need not be the best yet.
+        found = _rounded(weight, best.grid, factor, coupling, order, 0 if refit is not None else sweeps)
         best, loss = better_rows(best, loss, found, row_losses(weight, found, hessian))
         if refit is not None:
             scaled = Solved(best.codes, refit(best, hessian))
