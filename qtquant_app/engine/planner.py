@@ -77,8 +77,13 @@ def make_plan(
     copied = {name: checkpoint.size_of(name) for name in container.carried(checkpoint)}
     output_bytes = sum(file.nbytes for file in files) + sum(len(text.encode()) for text in texts.values())
     disk = output_bytes + sum(copied.values())
-    room = max_memory or ceiling_bytes() if resolved == "cpu" else max_device_memory or total_bytes(resolved)
-    samples = calibration_of(checkpoint, tensors, calibration, seed, room)
+    samples = calibration_of(
+        checkpoint,
+        tensors,
+        calibration,
+        seed,
+        lambda: max_memory or ceiling_bytes() if resolved == "cpu" else max_device_memory or total_bytes(resolved),
+    )
     fetched, shards = download_bytes(checkpoint), source_disk_bytes(checkpoint, calibrated=samples is not None)
     if output is not None:
         check_disk(Path(output), disk + shards)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from qtquant_app.core.calibration import RANDOM, Calibration
@@ -28,12 +28,12 @@ def learns(scheme: Scheme | None) -> bool:
 
 
 def calibration_of(
-    checkpoint: Checkpoint, tensors: Sequence[TensorPlan], asked: Calibration | None, seed: int, room: int
+    checkpoint: Checkpoint, tensors: Sequence[TensorPlan], asked: Calibration | None, seed: int, room: Callable[[], int]
 ) -> Calibration | None:
     """The samples that a plan over `tensors` looks at; None where none of their methods does.
 
     How many the model writes itself is decided here where it was left open: some where codes are learned, and where the model
-    is one that writes and takes no more than half of `room` bytes. What is learned from a few samples over and over fits those
+    is one that writes and takes no more than half of `room()` bytes. What is learned from a few samples over and over fits those
     alone: on SmolLM2-135M at 3 bits, half as many more by its own hand lower the KL divergence on other text by a third.
 
     Raises PlanError naming a tensor where it cannot be calibrated: where there is no model to run.
@@ -54,10 +54,11 @@ def calibration_of(
     return replace(wanted, own=round(OWN_SHARE * wanted.samples) if _writes(checkpoint, wanted, room) else 0)
 
 
-def _writes(checkpoint: Checkpoint, wanted: Calibration, room: int) -> bool:
+def _writes(checkpoint: Checkpoint, wanted: Calibration, room: Callable[[], int]) -> bool:
     """Whether the model is to write samples unasked."""
-    small = 2 * writing_bytes(checkpoint.parameters) <= room and checkpoint.remote is None
-    return small and wanted.source != RANDOM and not runnable(checkpoint)
+    if checkpoint.remote is not None or wanted.source == RANDOM or runnable(checkpoint):
+        return False
+    return 2 * writing_bytes(checkpoint.parameters) <= room()
 
 
 def writing_bytes(parameters: int) -> int:

@@ -7,7 +7,6 @@ from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
 
 from qtquant_app.core.quantities import bytes_text, duration_text, share_text
-from qtquant_app.engine.memory import ceiling_bytes
 from qtquant_app.gui.memory import used_bytes
 from qtquant_app.gui.progress import Progress
 from qtquant_app.gui.runner import RunState
@@ -31,6 +30,8 @@ class StatusStrip(QWidget):
         self.setAccessibleName("Status")
         self._session = session
         self._detail = ""
+        from qtquant_app.engine.memory import ceiling_bytes  # the window is there before the engine is
+
         self._ceiling = ceiling_bytes()
         self.device = Text(muted=True)
         self.memory = Text(muted=True)
