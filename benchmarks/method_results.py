@@ -69,8 +69,8 @@ def table(cells: Iterable[Cell], names: Sequence[str]) -> str:
     The lowest KL of ours and the lowest of the peers' are bold in each width. Cells that failed or are not of `names` are left out.
     """
     good = [cell for cell in cells if not cell.error and cell.name in names]
-    head = "| bits | method | KL | perplexity | top-1 | bits per weight | CPU s | wall s | peak memory |"
-    return "\n".join([head, "|---:|---|---:|---:|---:|---:|---:|---:|---:|", *_lines(good)])
+    head = "| bits | method | KL | perplexity | top-1 | bits per weight | CPU s | peak memory |"
+    return "\n".join([head, "|---:|---|---:|---:|---:|---:|---:|---:|", *_lines(good)])
 
 
 def _lines(cells: Sequence[Cell]) -> Iterator[str]:
@@ -88,7 +88,7 @@ def _line(cell: Cell, best: bool) -> str:
     kl = f"**{cell.kl:.3f}**" if best else f"{cell.kl:.3f}"
     return (
         f"| {cell.bits} | {cell.name} | {kl} | {cell.perplexity:.1f} | {100 * cell.top1:.1f}% | {cell.bits_per_weight:.2f} "
-        f"| {cell.cpu:.0f} | {cell.wall:.0f} | {cell.peak_bytes / 1e9:.2f} GB |"
+        f"| {cell.cpu:.0f} | {cell.peak_bytes / 1e9:.2f} GB |"
     )
 
 

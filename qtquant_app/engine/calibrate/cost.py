@@ -25,7 +25,7 @@ LIBRARIES = 560 << 20
 _IMPORT_SECONDS = 8.0
 _PRODUCTS = 150e9
 """Multiplications and additions a second and thread, counted as two, when a block is run."""
-_MOMENTS = 70e9
+_MOMENTS = 140e9
 _SOLVING = 12e9
 _WRITING = 80e9
 """As `_PRODUCTS`, when a model writes samples itself: a token at a time, of many texts at once."""
@@ -60,7 +60,7 @@ def calibration_cost(tensors: Sequence[TensorPlan], calibration: Calibration | N
     own = (calibration.own or 0) * calibration.length
     tokens = calibration.samples * calibration.length + own
     learned = [tensor.scheme.bits for tensor in tensors if tensor.scheme is not None and learns(tensor.scheme)]
-    passes = 2 + (_STEP * epochs(min(learned), tokens / TOKENS["cpu"]) if learned else 0)
+    passes = 2 + _STEP * epochs(min(learned), tokens / TOKENS["cpu"]) if learned else 1
     cost = CalibrationCost(_ram(tensors, blocks, tokens, bool(learned), device), _seconds(blocks, tokens, passes))
     return _with_writing(cost, tensors, own, device)
 
@@ -98,7 +98,7 @@ def _block(tensors: Sequence[TensorPlan]) -> _Block:
 def _ram(tensors: Sequence[TensorPlan], blocks: Sequence[_Block], tokens: int, learning: bool, device: str) -> int:
     wide = min((tensor.shape[1] for tensor in tensors if needs_calibration(tensor.scheme)), default=0)
     inner = max((max(tensor.shape) for tensor in tensors if needs_calibration(tensor.scheme)), default=0)
-    waiting = tokens * (4 * FLOAT * wide + (0 if learning else 2 * inner))
+    waiting = tokens * ((8 if learning else 5) * FLOAT * wide + (0 if learning else 2 * inner))
     if device != "cpu":
         return LIBRARIES
     weights = max((block.parameters for block in blocks), default=0) * FLOAT * (5 if learning else 2)
