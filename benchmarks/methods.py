@@ -12,8 +12,8 @@ begins; cells that are there are not made again, unless --again is given. --writ
 CPU seconds and peak memory are of the whole process, interpreter, loading and saving included; wall seconds are in FILE alone, as
 they say something only where the machine had nothing else to do: the load average beside them says whether. `learned` reads 96
 windows more that the model writes itself, as it does when nothing is said of them; the CPU seconds hold that. Bits per weight
-are those of the
-quantized linear layers, by the rule in benchmarks/method_rows.py; `stored_bits` in FILE are those that the files really take.
+are those of the quantized linear layers, by the rule in benchmarks/method_rows.py; `stored_bits` in FILE are those that the files
+really take.
 --race times the three GPTQs one after the other (benchmarks/method_race.py).
 
 FOLDER holds an environment for each peer:

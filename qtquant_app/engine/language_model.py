@@ -67,7 +67,7 @@ def open_language_model(
     Raises EvaluateError where transformers has no causal language model for it, where it has no tokenizer, or where something
     in it cannot be loaded; DeviceError where memory is short.
     """
-    _check(checkpoint, device, copies)
+    _check(checkpoint, device, copies, 4 if dtype is None else dtype.itemsize)
     import torch
     import transformers
 
@@ -155,7 +155,7 @@ def runnable(checkpoint: Checkpoint) -> str:
     return ""
 
 
-def _check(checkpoint: Checkpoint, device: str, copies: int) -> None:
+def _check(checkpoint: Checkpoint, device: str, copies: int, width: int) -> None:
     reason = runnable(checkpoint)
     if reason:
         raise EvaluateError(
@@ -163,19 +163,19 @@ def _check(checkpoint: Checkpoint, device: str, copies: int) -> None:
             hint=_WITHOUT,
             code="model",
         )
-    if device == "cpu" and _needed(checkpoint, copies) > available_bytes():
-        raise _short(checkpoint, device, copies)
+    if device == "cpu" and _needed(checkpoint, copies, width) > available_bytes():
+        raise _short(checkpoint, device, copies, width)
 
 
-def _needed(checkpoint: Checkpoint, copies: int = 1) -> int:
-    """Its weights in float32, and once more while they are put in."""
-    return (copies + 1) * 4 * checkpoint.parameters + _SPARE
+def _needed(checkpoint: Checkpoint, copies: int = 1, width: int = 4) -> int:
+    """Its weights at `width` bytes each, and once more while they are put in."""
+    return (copies + 1) * width * checkpoint.parameters + _SPARE
 
 
-def _short(checkpoint: Checkpoint, device: str, copies: int = 1) -> DeviceError:
+def _short(checkpoint: Checkpoint, device: str, copies: int = 1, width: int = 4) -> DeviceError:
     where = f"and {bytes_text(available_bytes())} are free" if device == "cpu" else f"and {device} has less"
     return DeviceError(
-        f"running {checkpoint.label} takes {bytes_text(_needed(checkpoint, copies))} of memory, {where}",
+        f"running {checkpoint.label} takes {bytes_text(_needed(checkpoint, copies, width))} of memory, {where}",
         hint=_WITHOUT,
         code="memory",
     )

@@ -17,7 +17,7 @@ def computing(device: torch.device) -> AbstractContextManager[Any]:
     """
     import torch
 
-    if device.type == "cpu" and not cpu_has_bfloat16():
+    if device.type == "cpu" and not _cpu_has_bfloat16():
         return nullcontext()
     if device.type == "cuda" and not torch.cuda.is_bf16_supported():
         return nullcontext()
@@ -35,8 +35,7 @@ def as_floats(output: Any) -> Any:
     return output
 
 
-def cpu_has_bfloat16() -> bool:
-    """Whether the processor multiplies in bfloat16 by instructions of its own."""
+def _cpu_has_bfloat16() -> bool:
     import torch
 
     asks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from qtquant_app.core.blocks import ANY, spot
 from qtquant_app.core.errors import SourceError
@@ -20,6 +21,7 @@ from qtquant_app.engine.calibrate.rounding import Matrix, is_stored, solved
 from qtquant_app.engine.calibrate.side_by_side import side_by_side
 from qtquant_app.engine.calibrate.solutions import BlockSolution
 from qtquant_app.engine.calibrate.stages import OtherOrderError, Stage, Staged, put, stages_of
+from qtquant_app.engine.calibrate.steps import told
 from qtquant_app.engine.folded import with_foldings
 from qtquant_app.engine.memory import give_back
 from qtquant_app.engine.tools import Tools
@@ -128,7 +130,7 @@ class BlockWork:
         by_name, notes, share = tools.reader.checkpoint.by_name, dict.fromkeys(schemes, ""), 1 / (len(stages) + 1)
         with Staged(self.net, self.block, self.module, self.calls, stages) as staged:
             for number, stage in enumerate(stages):
-                moments = yield from _scaled(staged.to(stage), number * share, share / 2)
+                moments = yield from told(staged.to(stage), partial(_brought, number, share))
                 if number + 1 == len(stages):
                     give_back()  # where most is held, before what solving takes
                 hessian, tensors = moments.hessian, [by_name[name] for name in stage.names]
@@ -144,7 +146,7 @@ class BlockWork:
                 for product in stage.products:
                     put(product, read(product.names[0]))
             assert self.keep is not None
-            self.outputs = yield from _scaled(staged.out(self.keep), len(stages) * share, share)
+            self.outputs = yield from told(staged.out(self.keep), lambda done: (len(stages) + done) * share)
         self.notes += filter(None, notes.values())
         kept = {name: chunks[name] for name in schemes}
         return BlockSolution(self.block, kept, {}, tuple(schemes), tuple(self.notes))
@@ -259,15 +261,6 @@ def first_input(call: Call) -> Tensor:
     return next(value for value in (*call.arguments, *call.named.values()) if isinstance(value, Tensor))
 
 
-Given = TypeVar("Given")
-
-
-def _scaled(steps: Generator[float, None, Given], start: float, share: float) -> Generator[Step, None, Given]:
-    """Steps from 0 to 1 as `share` of a work that begins at `start`."""
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            found: Given = end.value
-            return found
-        yield start + share * step
+def _brought(number: int, share: float, done: float) -> Step:
+    """How much of a block is done when `done` of the calls are at stage `number`: half of the stage's share is to solve it."""
+    return (number + done / 2) * share

@@ -62,5 +62,5 @@ def _writes(checkpoint: Checkpoint, wanted: Calibration, room: Callable[[], int]
 
 
 def writing_bytes(parameters: int) -> int:
-    """Main memory that a model of so many parameters takes while it writes: 16 bits each, and half as much for what passes."""
-    return 3 * parameters
+    """Memory that a model of so many parameters takes to write: 16 bits each, twice while they are put in."""
+    return 4 * parameters

@@ -20,11 +20,12 @@ from qtquant_app.core.plan import Plan
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.calibrate.arithmetic import as_floats, computing
 from qtquant_app.engine.calibrate.batches import batches, small_batch
-from qtquant_app.engine.calibrate.block import BlockWork, Step
+from qtquant_app.engine.calibrate.block import BlockWork
 from qtquant_app.engine.calibrate.folds import first_tensor
 from qtquant_app.engine.calibrate.needed import needs_calibration
 from qtquant_app.engine.calibrate.restoring import restored_by
-from qtquant_app.engine.calibrate.solutions import BlockSolution, Solutions
+from qtquant_app.engine.calibrate.solutions import Solutions
+from qtquant_app.engine.calibrate.steps import told
 from qtquant_app.engine.folded import with_foldings
 from qtquant_app.engine.memory import available_bytes
 from qtquant_app.engine.output import OutputFolder
@@ -39,9 +40,6 @@ from qtquant_app.engine.walk.sentences import in_sentences
 from qtquant_app.engine.walk.shelf import Shelf
 from qtquant_app.engine.walk.walk import Chain, Visit, Walk
 from qtquant_app.quant import methods
-
-if TYPE_CHECKING:
-    pass
 
 if TYPE_CHECKING:
     import torch
@@ -156,9 +154,8 @@ class _Calibration:
                 work = BlockWork(
                     net, block, module, calls, probes, self._schemes, targets, self._kept, self._shelf.room
                 )
-                known = yield from _told(
-                    work.solved({n: self._schemes[n] for n in wanted}, self._tools, self._seed), say
-                )
+                steps = work.solved({n: self._schemes[n] for n in wanted}, self._tools, self._seed)
+                known = yield from told(steps, lambda share: say(1 + (_SHARES - 2) * share))
                 yield from self._room.needed(partial(self._solutions.write, self._out, number, known))
                 outputs = work.outputs
                 for note in known.notes:
@@ -214,19 +211,6 @@ _SHARES = 8
 
 def _said(block: str, number: int, total: int, share: float) -> Calibrated:
     return Calibrated(min(1000 * total, round(1000 * (number * _SHARES + share))), 1000 * total, block)
-
-
-def _told(
-    steps: Generator[Step, None, BlockSolution], say: Callable[[float], Calibrated]
-) -> Generator[Event, None, BlockSolution]:
-    """Solves a block; its steps take the middle shares of it."""
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            found: BlockSolution = end.value
-            return found
-        yield say(1 + (_SHARES - 2) * step)
 
 
 def _sentences(checkpoint: Checkpoint, device: str) -> AbstractContextManager[None]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import EvaluateError
 from qtquant_app.core.events import Calibrated, Event
-from qtquant_app.engine.calibrate.arithmetic import cpu_has_bfloat16
 from qtquant_app.engine.language_model import open_language_model
 
 if TYPE_CHECKING:
@@ -37,8 +36,7 @@ def own_words(
     """
     import torch
 
-    reduced = device == "cpu" and cpu_has_bfloat16()
-    model = open_language_model(checkpoint, device, dtype=torch.bfloat16 if reduced else None)
+    model = open_language_model(checkpoint, device, dtype=torch.bfloat16 if device == "cpu" else None)
     first = model.tokenizer.bos_token_id
     if first is None:
         first = model.tokenizer.eos_token_id
