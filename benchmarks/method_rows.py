@@ -65,6 +65,8 @@ def ours() -> Iterator[Method]:
             if symmetric and method == "hqq":
                 continue  # it is the zero point that HQQ solves for
             yield _ours(method, symmetric, calibrated=False)
+    # MLX's bias is minus scale times a zero point that need not be whole, as HQQ's own kernels have it.
+    yield Method("QtQuant hqq float", ("--method", "hqq", "--format", "mlx"), False, float_zero=True)
     yield _ours("gptq", True)
     for method in ("gptq", "awq", "awq+gptq"):
         yield _ours(method, False)
@@ -89,11 +91,13 @@ def peers() -> Iterator[Method]:
 
 
 def chosen(only: str | None) -> list[Method]:
-    """`ours`, `peers`, the methods whose name holds `only`, or all. Raises ValueError where there is none such."""
+    """`ours`, `peers`, the method called `only`, those whose name holds it, or all. Raises ValueError where there is none."""
     everything = [*ours(), *peers()]
     if only in (None, "ours", "peers"):
         return [m for m in everything if only is None or bool(m.venv) == (only == "peers")]
-    found = [m for m in everything if only.casefold() in m.name.casefold()]
+    wanted = only.casefold()
+    exact = [m for m in everything if m.name.casefold() == wanted]
+    found = exact or [m for m in everything if wanted in m.name.casefold()]
     if not found:
         raise ValueError(f"no method is called {only}: there are {', '.join(m.name for m in everything)}")
     return found

@@ -74,7 +74,7 @@ def test_bits_per_weight_count_a_scale_and_the_zero_point_of_each_group() -> Non
     widths = {method.name: method.bits_per_weight(4) for method in (*ours(), *peers())}
     assert widths["QtQuant gptq sym"] == 4.25
     assert widths["QtQuant gptq asym"] == 4.3125
-    assert widths["HQQ"] == 4.5
+    assert widths["HQQ"] == widths["QtQuant hqq float"] == 4.5
 
 
 def test_every_row_has_a_name_of_its_own_and_every_peer_its_script() -> None:
@@ -88,6 +88,7 @@ def test_methods_are_chosen_by_side_or_by_a_part_of_their_name() -> None:
     assert chosen("ours") == list(ours())
     assert chosen("peers") == list(peers())
     assert {method.name for method in chosen("autoround")} == {m.name for m in peers() if "AutoRound" in m.name}
+    assert [method.name for method in chosen("hqq")] == ["HQQ"]
     with pytest.raises(ValueError, match="no method is called"):
         chosen("nobody")
 
