@@ -65,13 +65,23 @@ def calibration_cost(tensors: Sequence[TensorPlan], calibration: Calibration | N
     return _with_writing(cost, tensors, own, device)
 
 
+def writing_share(tensors: Sequence[TensorPlan], calibration: Calibration, device: str) -> float:
+    """Which part of the time of calibrating a plan over `tensors` the samples take that the model writes itself, 0.0 to 1.0."""
+    whole = calibration_cost(tensors, calibration, device).seconds
+    return _writing_seconds(tensors, (calibration.own or 0) * calibration.length) / whole
+
+
 def _with_writing(cost: CalibrationCost, tensors: Sequence[TensorPlan], tokens: int, device: str) -> CalibrationCost:
     """`cost`, where the model writes `tokens` first: all of it is in memory meanwhile, in 16 bits, some of it twice."""
     if not tokens:
         return cost
     parameters = sum(prod(tensor.shape) for tensor in tensors)
     memory = LIBRARIES + (writing_bytes(parameters) if device == "cpu" else 0)
-    return CalibrationCost(max(cost.ram, memory), cost.seconds + 2 * parameters * tokens / _WRITING / default_threads())
+    return CalibrationCost(max(cost.ram, memory), cost.seconds + _writing_seconds(tensors, tokens))
+
+
+def _writing_seconds(tensors: Sequence[TensorPlan], tokens: int) -> float:
+    return 2 * sum(prod(tensor.shape) for tensor in tensors) * tokens / _WRITING / default_threads()
 
 
 def _blocks(tensors: Sequence[TensorPlan]) -> list[_Block]:

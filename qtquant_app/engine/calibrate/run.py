@@ -21,6 +21,7 @@ from qtquant_app.core.scheme import Scheme
 from qtquant_app.engine.calibrate.arithmetic import as_floats, computing
 from qtquant_app.engine.calibrate.batches import batches, small_batch
 from qtquant_app.engine.calibrate.block import BlockWork
+from qtquant_app.engine.calibrate.cost import writing_share
 from qtquant_app.engine.calibrate.folds import first_tensor
 from qtquant_app.engine.calibrate.needed import needs_calibration
 from qtquant_app.engine.calibrate.restoring import restored_by
@@ -72,14 +73,21 @@ def calibrated(plan: Plan, checkpoint: Checkpoint, tools: Tools, out: OutputFold
         tools.reader.checkpoint = with_foldings(tools.reader.checkpoint, solutions.foldings)
     else:
         with _sentences(checkpoint, plan.device):
-            own = yield from _own(plan, checkpoint, samples, solutions, out)
-            yield from _Calibration(plan, checkpoint, tools, out, solutions).run([*samples, *own])
+            written = solutions.own_words() is None
+            before = writing_share(plan.tensors, plan.calibration, plan.device) if written else 0.0
+            own = yield from _own(plan, checkpoint, samples, solutions, out, partial(_said, _OWN, 0.0, before))
+            yield from _Calibration(plan, checkpoint, tools, out, solutions, before).run([*samples, *own])
     notes = tuple(note for found in solutions.all() for note in found.notes)
     return Outcome(solutions, CalibrationReport(samples.report(), notes))
 
 
 def _own(
-    plan: Plan, checkpoint: Checkpoint, samples: Samples, solutions: Solutions, out: OutputFolder
+    plan: Plan,
+    checkpoint: Checkpoint,
+    samples: Samples,
+    solutions: Solutions,
+    out: OutputFolder,
+    say: Callable[[float], Calibrated],
 ) -> Generator[Event, None, list[dict[str, torch.Tensor]]]:
     """The samples that the model writes itself, where the plan asks for some: those of a run before, if it came so far."""
     import torch
@@ -91,20 +99,21 @@ def _own(
         raise EvaluateError(f"{checkpoint.label} writes no text", hint="leave out --own-samples", code="model")
     known = solutions.own_words()
     if known is None:
-        tokens = yield from own_words(checkpoint, wanted.own, wanted.length, plan.seed, plan.device)
+        tokens = yield from told(own_words(checkpoint, wanted.own, wanted.length, plan.seed, plan.device), say)
         known = tokens.numpy()
         yield from Room(out.output.parent).needed(partial(solutions.keep_own_words, out, known))
     return [{"input_ids": torch.from_numpy(row[None])} for row in known]
 
 
 class _Calibration:
-    """One walk over the blocks."""
+    """One walk over the blocks, after `before` of the work is done, 0.0 to 1.0."""
 
     def __init__(
-        self, plan: Plan, checkpoint: Checkpoint, tools: Tools, out: OutputFolder, solutions: Solutions
+        self, plan: Plan, checkpoint: Checkpoint, tools: Tools, out: OutputFolder, solutions: Solutions, before: float
     ) -> None:
         import torch
 
+        self._before = before
         self._tools = tools
         self._out = out
         self._room = Room(out.output.parent)
@@ -119,10 +128,11 @@ class _Calibration:
 
     def run(self, samples: Sequence[Mapping[str, torch.Tensor]]) -> Generator[Event, None, None]:
         walk = Walk(self._chains(samples))
-        total = len(self._net.blocks) * _SHARES
+        step = (1 - self._before) / len(self._net.blocks)
         with walk:
             for number, visit in enumerate(walk.visits()):
-                yield from self._visited(visit, number, total)
+                say = partial(_said, visit.block, self._before + number * step, step / _SHARES)
+                yield from self._visited(visit, number, say)
                 if not self._left:
                     break
         for name in sorted(self._left):
@@ -140,11 +150,10 @@ class _Calibration:
     def _learns(self) -> bool:
         return any(rounding == "learned" for _, rounding in self._steps)
 
-    def _visited(self, visit: Visit, number: int, total: int) -> Generator[Event, None, None]:
+    def _visited(self, visit: Visit, number: int, say: Callable[[float], Calibrated]) -> Generator[Event, None, None]:
         """One block: solved where it is not yet, and run as the result will be."""
         net, block, reader = self._net, visit.block, self._tools.reader
         wanted = [name for name in net.matrices(block) if name in self._left]
-        say = partial(_said, block, number, total)
         known, outputs = self._solutions.find(number, block), None
         with net.filled(block) as module:
             exact = yield from self._run(say, 0, visit, module, FLOAT)
@@ -209,8 +218,15 @@ _SHARES = 8
 """Steps that a block counts as: running the float one is the first, what comes of solving it the last."""
 
 
-def _said(block: str, number: int, total: int, share: float) -> Calibrated:
-    return Calibrated(min(1000 * total, round(1000 * (number * _SHARES + share))), 1000 * total, block)
+_OWN = "the model's own words"
+
+_STEPS = 1_000_000
+"""What is done is told in so many."""
+
+
+def _said(text: str, before: float, share: float, done: float) -> Calibrated:
+    """`before` of the whole work is done, and `done` times `share` of it more."""
+    return Calibrated(min(_STEPS, round(_STEPS * (before + done * share))), _STEPS, text)
 
 
 def _sentences(checkpoint: Checkpoint, device: str) -> AbstractContextManager[None]:

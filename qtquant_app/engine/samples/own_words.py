@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from qtquant_app.core.checkpoint import Checkpoint
 from qtquant_app.core.errors import EvaluateError
-from qtquant_app.core.events import Calibrated, Event
 from qtquant_app.engine.language_model import open_language_model
 
 if TYPE_CHECKING:
@@ -28,11 +27,11 @@ before it, and many beginnings hold more than few."""
 
 def own_words(
     checkpoint: Checkpoint, count: int, length: int, seed: int, device: str
-) -> Generator[Event, None, Tensor]:
+) -> Generator[float, None, Tensor]:
     """`count` samples of texts that the model of `checkpoint` writes, drawn from what it expects: int64 [count, length].
 
-    The whole model is in memory meanwhile. The same for a seed on the same device. Raises EvaluateError where it is no causal
-    language model, DeviceError where memory is short.
+    Yields how much is written, 0.0 to 1.0. The whole model is in memory meanwhile. The same for a seed on the same device.
+    Raises EvaluateError where it is no causal language model, DeviceError where memory is short.
     """
     import torch
 
@@ -59,7 +58,7 @@ def own_words(
             except StopIteration as end:
                 parts.append(end.value)
                 break
-            yield Calibrated(start * longest + done, texts * longest, "the model's own words")
+            yield (start * longest + done) / (texts * longest)
     return torch.cat(parts).flatten()[: count * length].view(count, length).cpu()
 
 
