@@ -72,6 +72,7 @@ def ours() -> Iterator[Method]:
         yield _ours(method, False)
     yield _ours("learned", True)
     yield _ours("learned", False)
+    yield _ours("awq+learned", False)
 
 
 def peers() -> Iterator[Method]:
