@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from qtquant_app.core.calibration import Calibration
 from qtquant_app.core.errors import PlanError, UsageError
 from qtquant_app.core.fitting import fitted
 from qtquant_app.core.plan import Plan, RunOptions
@@ -28,7 +29,8 @@ EDGES = 0.25
 
 def planned(name: str) -> Plan:
     checkpoint = open_checkpoint("sample")
-    return make_plan(checkpoint, fitted(find(name).recipe, checkpoint), device="cpu")
+    few = Calibration(samples=4, length=64, own=0)
+    return make_plan(checkpoint, fitted(find(name).recipe, checkpoint), device="cpu", calibration=few)
 
 
 def test_there_are_some_for_servers_for_quality_for_size_and_for_the_course() -> None:
