@@ -55,6 +55,7 @@ def test_before_a_scan_the_place_says_what_to_do(make: Make) -> None:
     assert panel.empty.isVisible()
     assert "Scan the model" in panel.empty.sentence.text()
     assert panel.start_button.isVisible()
+    assert {panel.start_button.text(), panel.bar.scan_button.text()} == {"Scan the model", "&Scan the model"}
     assert not panel.bar.report_button.isEnabled()
 
 

@@ -9,6 +9,7 @@ import pytest
 from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
+from qtquant_app.core.quantities import bytes_text
 from qtquant_app.core.recipe import Recipe
 from qtquant_app.core.scheme import Scheme
 from qtquant_app.gui import fetcher
@@ -51,6 +52,15 @@ def test_a_small_tensor_is_fetched_by_itself_and_no_more_than_it(
     window.session.select(LAYER)
     qtbot.waitUntil(lambda: window.inspect_page.inspection.preview is not None, timeout=60_000)
     assert 0 < fetched(hub) - before <= NBYTES
+
+
+def test_a_scan_of_the_whole_says_its_cost_before_it_is_asked_for(window: MainWindow, hub: HubServer) -> None:
+    before, glance, checkpoint = fetched(hub), window.inspect_page.glance, window.session.checkpoint
+    assert checkpoint is not None
+    cost = bytes_text(checkpoint.stored_bytes)
+    assert glance.bar.scan_button.text() == f"&Scan the model, fetching up to {cost}"
+    assert glance.start_button.text().endswith(cost)
+    assert fetched(hub) == before
 
 
 def test_a_large_one_waits_for_a_press_and_says_its_cost(

@@ -23,7 +23,7 @@ from qtquant_app.gui.widgets.buttons import Button
 from qtquant_app.gui.widgets.depth_side import DepthSide
 from qtquant_app.gui.widgets.map_side import MapSide
 from qtquant_app.gui.widgets.placeholder import Placeholder
-from qtquant_app.gui.widgets.scan_bar import ScanBar
+from qtquant_app.gui.widgets.scan_bar import ScanBar, cost_words
 from qtquant_app.gui.widgets.scan_table_view import ScanTableView
 from qtquant_app.jobs.latest import Latest
 
@@ -168,11 +168,17 @@ class GlancePanel(QWidget):
             self._inspection.set_scan(None)
             self._looked_up: tuple[tuple[Scheme, ...], str] | None = None
             self.bar.say("")
+            self._tell_cost(checkpoint)
             if checkpoint is not None and (delay := settling_ms(checkpoint)):
                 self._look_up_timer.start(delay)
             else:
                 self._look_up()
         self._refresh()
+
+    def _tell_cost(self, checkpoint: Checkpoint | None) -> None:
+        fetched = 0 if checkpoint is None or checkpoint.remote is None else checkpoint.stored_bytes
+        self.bar.set_cost(fetched)
+        self.start_button.setText(f"Scan the model{cost_words(fetched)}")
 
     def _look_up(self) -> None:
         """Shows the scan of these schemes and this format if the cache has it; else what is shown stays."""

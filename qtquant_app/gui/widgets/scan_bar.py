@@ -5,12 +5,18 @@ from __future__ import annotations
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
 
+from qtquant_app.core.quantities import bytes_text
 from qtquant_app.gui.theme import GRID
 from qtquant_app.gui.widgets.buttons import Button
 from qtquant_app.gui.widgets.schemes_choice import SchemesChoice
 from qtquant_app.gui.widgets.text import Elided
 
 STEPS = 1000
+
+
+def cost_words(fetched: int) -> str:
+    """What follows the words of a button that scans."""
+    return f", fetching up to {bytes_text(fetched)}" if fetched else ""
 
 
 class ScanBar(QWidget):
@@ -51,6 +57,10 @@ class ScanBar(QWidget):
         """How the scan stands, in words."""
         self.words.set_tone(tone)
         self.words.setText(words)
+
+    def set_cost(self, fetched: int) -> None:
+        """Says beforehand how many bytes a scan fetches at most; 0 where the model is here."""
+        self.scan_button.setText(f"&Scan the model{cost_words(fetched)}")
 
     def set_running(self, running: bool) -> None:
         """What can be pressed while a scan runs, and while none does."""
