@@ -73,8 +73,8 @@ def calibrated(plan: Plan, checkpoint: Checkpoint, tools: Tools, out: OutputFold
         tools.reader.checkpoint = with_foldings(tools.reader.checkpoint, solutions.foldings)
     else:
         with _sentences(checkpoint, plan.device):
-            written = solutions.own_words() is None
-            before = writing_share(plan.tensors, plan.calibration, plan.device) if written else 0.0
+            written = solutions.own_words() is not None
+            before = 0.0 if written else writing_share(plan.tensors, plan.calibration, plan.device)
             own = yield from _own(plan, checkpoint, samples, solutions, out, partial(_said, _OWN, 0.0, before))
             yield from _Calibration(plan, checkpoint, tools, out, solutions, before).run([*samples, *own])
     notes = tuple(note for found in solutions.all() for note in found.notes)
