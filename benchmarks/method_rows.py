@@ -65,7 +65,7 @@ def ours() -> Iterator[Method]:
             if symmetric and method == "hqq":
                 continue  # it is the zero point that HQQ solves for
             yield _ours(method, symmetric, calibrated=False)
-    # MLX's bias is minus scale times a zero point that need not be whole, as HQQ's own kernels have it.
+    # MLX stores a float bias for each group, so that zero points need not be whole, as the peer's need not.
     yield Method("QtQuant hqq float", ("--method", "hqq", "--format", "mlx"), False, float_zero=True)
     yield _ours("gptq", True)
     for method in ("gptq", "awq", "awq+gptq"):

@@ -60,6 +60,7 @@ def test_a_scan_of_the_whole_says_its_cost_before_it_is_asked_for(window: MainWi
     cost = bytes_text(checkpoint.stored_bytes)
     assert glance.bar.scan_button.text() == f"&Scan the model, fetching up to {cost}"
     assert glance.start_button.text().endswith(cost)
+    assert glance.start_button.accessibleName().endswith(cost)
     assert fetched(hub) == before
 
 

@@ -60,7 +60,6 @@ class GlancePanel(QWidget):
         self.table = ScanTableView()
         self.by_depth = DepthSide()
         self.start_button = Button("Scan the model", "play", name="startScanButton")
-        self.start_button.setAccessibleName("Scan the whole model now")
         self.empty = Placeholder("", "", self.start_button)
         self.empty.setObjectName("glanceEmpty")
         self._due: list[MapSide | ScanTableView | DepthSide] = []
@@ -179,6 +178,7 @@ class GlancePanel(QWidget):
         fetched = 0 if checkpoint is None or checkpoint.remote is None else checkpoint.stored_bytes
         self.bar.set_cost(fetched)
         self.start_button.setText(f"Scan the model{cost_words(fetched)}")
+        self.start_button.setAccessibleName(f"Scan the whole model now{cost_words(fetched)}")
 
     def _look_up(self) -> None:
         """Shows the scan of these schemes and this format if the cache has it; else what is shown stays."""
